@@ -1,0 +1,1 @@
+"""What training leaves behind and the run time loads."""

@@ -1,0 +1,90 @@
+"""Store and lock: where artifacts lie, and which of them a flow runs.
+
+`launch/artifacts/<flow>.lock.json` pins, for each trained module of a flow, the digest of its artifact, as a
+package lock file does. A store that someone else keeps is named by `--store`.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from reflexarc.control.artifacts.artifact import Artifact, load_artifact
+from reflexarc.control.errors import ArtifactError, did_you_mean
+from reflexarc.control.flow import Flow
+
+__all__ = ["SHIPPED_STORE", "lock_path", "read_lock", "resolve_artifacts", "write_lock"]
+
+SHIPPED_STORE = Path(__file__).parents[2] / "launch" / "artifacts"
+"""The artifacts that come with the project."""
+
+
+class Lock(BaseModel):
+    """What a lock file holds: the flow, and the digest per module."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flow: str
+    artifacts: dict[str, str] = Field(default_factory=dict)
+
+
+def lock_path(store: Path, flow_name: str) -> Path:
+    """Where the lock of a flow lies."""
+    return store / f"{flow_name}.lock.json"
+
+
+def read_lock(store: Path, flow_name: str) -> dict[str, str]:
+    """Digest per module; empty where nothing was trained yet.
+
+    Raises:
+        ArtifactError: The file is not a lock.
+    """
+    path = lock_path(store, flow_name)
+    try:
+        return dict(Lock.model_validate_json(path.read_bytes()).artifacts)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValidationError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+        raise ArtifactError(f"{path}: not a lock file ({reason}). Restore it, or train again.") from None
+
+
+def write_lock(store: Path, flow_name: str, artifacts: Mapping[str, str]) -> None:
+    """Replace the lock of a flow in one move."""
+    store.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"flow": flow_name, "artifacts": dict(sorted(artifacts.items()))}, indent=1) + "\n"
+    descriptor, temporary = tempfile.mkstemp(dir=store, prefix=".lock-")
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, lock_path(store, flow_name))
+
+
+def resolve_artifacts(flow: Flow, store: Path = SHIPPED_STORE) -> dict[str, Artifact]:
+    """The verified artifact of every trained module of a flow.
+
+    Raises:
+        ArtifactError: One is not in the lock, not in the store, altered, or made for another kind.
+    """
+    lock = read_lock(store, flow.name)
+    resolved: dict[str, Artifact] = {}
+    for name, spec in flow.modules.items():
+        if spec.artifact is None:
+            continue
+        if spec.artifact not in lock:
+            raise ArtifactError(
+                f"{name}: no artifact '{spec.artifact}' in {lock_path(store, flow.name)}. "
+                f"{did_you_mean(spec.artifact, lock)} Train it with `reflexarc train --flow {flow.name}`."
+            )
+        digest = lock[spec.artifact]
+        artifact = load_artifact(store / f"{spec.artifact}-{digest[:12]}", digest)
+        if artifact.manifest.kind != spec.kind:
+            raise ArtifactError(
+                f"{name}: artifact {artifact.folder.name} is of kind '{artifact.manifest.kind}', "
+                f"the flow wants '{spec.kind}'. Train it again with `reflexarc train --flow {flow.name}`."
+            )
+        resolved[name] = artifact
+    return resolved

@@ -1,0 +1,109 @@
+"""Inbox: what has arrived at a module, and whether it is time to step.
+
+Both runtimes put values in here and ask here, so the rule that decides when a module steps exists once.
+"""
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+
+from reflexarc.control.module import Inputs
+from reflexarc.control.ports import Port, refusal
+from reflexarc.control.values import Value
+
+__all__ = ["Inbox"]
+
+_UNPAIRED_LIMIT = 16
+"""Values of one trigger port that wait for their partner; more than a camera has in flight at 60 Hz."""
+
+
+class Inbox:
+    """Checks, keeps and pairs the values that arrive at one module.
+
+    A module steps when every trigger port holds a value of one same stamp, or when its deadline has
+    passed without that. A step takes the oldest such set; of the other ports it takes all that came.
+
+    Args:
+        ports: Per input port, the port of its source.
+        trigger: Ports that make the module step; more than one are paired by stamp.
+        deadline_ns: Longest time between two steps, in ns of flow time, or None.
+    """
+
+    def __init__(self, ports: Mapping[str, Port], trigger: Sequence[str], deadline_ns: int | None) -> None:
+        self._ports = dict(ports)
+        self._trigger = tuple(trigger)
+        self._deadline_ns = deadline_ns
+        self._queues: dict[str, deque[Value]] = {name: deque() for name in ports}
+        self._last_step_ns = 0
+        self.rejections: Counter[str] = Counter()
+        """Values that were refused, by `port: reason`."""
+        self.late_steps = 0
+        """Steps that the deadline caused, since nothing came."""
+
+    def reset(self, now_ns: int) -> None:
+        """Drop everything that waits; the deadline counts from now."""
+        for queue in self._queues.values():
+            queue.clear()
+        self._last_step_ns = now_ns
+
+    def deliver(self, port: str, value: Value) -> bool:
+        """Take a value in, or refuse and count it.
+
+        Returns:
+            Whether it was taken.
+        """
+        reason = refusal(self._ports[port], value)
+        if reason is not None:
+            self.refuse(port, reason)
+            return False
+        queue = self._queues[port]
+        queue.append(value)
+        if len(self._trigger) > 1 and port in self._trigger and len(queue) > _UNPAIRED_LIMIT:
+            queue.popleft()
+            self.refuse(port, "unpaired")
+        return True
+
+    def refuse(self, port: str, reason: str) -> None:
+        """Count a value that could not even be read."""
+        self.rejections[f"{port}: {reason}"] += 1
+
+    def is_ready(self, now_ns: int) -> bool:
+        """Whether the module is to step now."""
+        return self._matching_stamp() is not None or self._is_overdue(now_ns)
+
+    def take(self, now_ns: int) -> Inputs:
+        """What the module steps on; to be called once per step, when `is_ready`."""
+        stamp = self._matching_stamp()
+        self._last_step_ns = now_ns
+        if stamp is None:
+            self.late_steps += 1
+        return {name: self._take_port(name, stamp) for name in self._queues}
+
+    def _is_overdue(self, now_ns: int) -> bool:
+        return self._deadline_ns is not None and now_ns - self._last_step_ns >= self._deadline_ns
+
+    def _matching_stamp(self) -> int | None:
+        """The oldest stamp that all trigger ports hold; any value will do where there is one trigger port."""
+        first, *others = (self._queues[name] for name in self._trigger)
+        if not others:
+            return getattr(first[0], "stamp_ns", 0) if first else None
+        common = {value.stamp_ns for value in first}  # type: ignore[union-attr]
+        for queue in others:
+            common &= {value.stamp_ns for value in queue}  # type: ignore[union-attr]
+        return min(common, default=None)
+
+    def _take_port(self, name: str, stamp: int | None) -> tuple[Value, ...]:
+        queue = self._queues[name]
+        if len(self._trigger) == 1 or name not in self._trigger:
+            values = tuple(queue)
+            queue.clear()
+            return values
+        if stamp is None:
+            return ()
+        taken: list[Value] = []
+        while queue and queue[0].stamp_ns <= stamp:  # type: ignore[union-attr]
+            value = queue.popleft()
+            if value.stamp_ns == stamp:  # type: ignore[union-attr]
+                taken.append(value)
+            else:
+                self.refuse(name, "unpaired")
+        return tuple(taken)

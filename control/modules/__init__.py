@@ -1,0 +1,1 @@
+"""The modules that a node can host, in the order data passes."""

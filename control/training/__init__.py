@@ -1,0 +1,1 @@
+"""The only folder that imports torch and stable-baselines3."""
