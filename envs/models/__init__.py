@@ -1,0 +1,1 @@
+"""MJCF models: data only."""
