@@ -1,0 +1,160 @@
+"""The command line: one verb per thing that people do. Imports nothing heavy until a verb needs it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from reflexarc.control.errors import ReflexarcError
+from reflexarc.control.nodes import Clock
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="reflexarc",
+    help="Robot control pipelines of cooperating learned modules on ROS 2.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C ended: 128 + SIGINT, as shells count it."""
+
+FlowOption = Annotated[str, typer.Option("--flow", help="Name of a flow that ships, or path of a flow file.")]
+EpisodesOption = Annotated[int, typer.Option("--episodes", help="How many episodes.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Decides all episodes; none of them was trained on.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the report here as data, too.")]
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", help="Folder of artifacts; without it, those that ship.")
+]
+
+
+@app.callback()
+def _verbs() -> None:
+    """Robot control pipelines of cooperating learned modules on ROS 2."""
+
+
+@app.command()
+def sim(
+    flow: FlowOption = "arm_catch",
+    episodes: EpisodesOption = 20,
+    clock: Annotated[
+        Clock,
+        typer.Option("--clock", help="lockstep: the twin waits for each command; realtime: it does not."),
+    ] = "lockstep",
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Run a flow and its twin on ROS 2, a process per node, and report."""
+    with _told():
+        from reflexarc.control.commands.sim import run_sim
+
+        run_sim(flow, episodes, clock, seed, json, store)
+
+
+@app.command("eval")
+def evaluate(
+    flow: FlowOption = "arm_catch",
+    episodes: EpisodesOption = 20,
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Run a flow and its twin in one process without ROS 2, and report the same."""
+    with _told():
+        from reflexarc.control.commands.eval import run_eval
+
+        run_eval(flow, episodes, seed, json, store)
+
+
+@app.command()
+def train(
+    flow: FlowOption = "arm_catch",
+    module: Annotated[
+        list[str] | None, typer.Option("--module", help="Train this one; repeatable. Without it, all.")
+    ] = None,
+    store: StoreOption = None,
+    seed: Annotated[int, typer.Option("--seed", help="Decides the whole training.")] = 0,
+    logs: Annotated[Path, typer.Option("--logs", help="Folder of the TensorBoard logs.")] = Path("runs"),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="MODULE.KEY=VALUE", help="Change a setting of a trainer; repeatable."),
+    ] = None,
+) -> None:
+    """Train the modules of a flow, each with those that it needs frozen."""
+    with _told():
+        from reflexarc.control.commands.train import run_train
+
+        run_train(flow, module, seed, store, logs, settings or ())
+
+
+@app.command()
+def graph(
+    flow: FlowOption = "arm_catch",
+    form: Annotated[
+        Literal["text", "mermaid", "svg"], typer.Option("--format", help="What to draw it as.")
+    ] = "text",
+    training: Annotated[bool, typer.Option("--training", help="Draw the training graph instead.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write it here instead of to the terminal.")
+    ] = None,
+) -> None:
+    """Draw a flow."""
+    with _told():
+        from reflexarc.control.commands.graph import run_graph
+
+        run_graph(flow, form, training, out)
+
+
+@app.command()
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print it as data.")] = False,
+) -> None:
+    """Say what of ROS 2, GL and torch is there, what is missing, and how to get it."""
+    with _told():
+        from reflexarc.control.commands.doctor import run_doctor
+
+        if not run_doctor(as_json=json):
+            raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    seconds: Annotated[float, typer.Option("--seconds", help="How long to measure each environment.")] = 10.0,
+    json: JsonOption = None,
+) -> None:
+    """Measure steps per second and latencies on this machine."""
+    with _told():
+        from reflexarc.control.commands.bench import run_bench
+
+        run_bench(seconds, json)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what a user can cause into one line and an exit code."""
+    try:
+        yield
+    except ReflexarcError as error:
+        typer.echo(f"reflexarc: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("reflexarc: interrupted", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def main() -> None:
+    """Entry point of `reflexarc`."""
+    try:
+        app(prog_name="reflexarc")
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Seeds of evaluation episodes, apart from all that training draws: those lie below 1e9, these above."""
+
+from reflexarc.control.errors import ValueRefusedError
+
+__all__ = ["FIRST_EVALUATION_SEED", "MAX_EPISODES", "evaluation_seeds"]
+
+FIRST_EVALUATION_SEED = 1_000_000_000
+"""Training seeds are smaller."""
+
+MAX_EPISODES = 1_000_000
+"""Distance between the first episodes of two neighbouring seeds, so that no episode belongs to both."""
+
+_MAX_SEED = 1_000_000_000
+"""Keeps every episode's seed below 2^53, which JSON readers and float64 hold exactly."""
+
+
+def evaluation_seeds(seed: int, episodes: int) -> tuple[int, ...]:
+    """One seed per episode, never one of training.
+
+    Args:
+        seed: What the user gave.
+        episodes: How many.
+
+    Raises:
+        ValueRefusedError: Either is out of range.
+    """
+    if not 0 <= seed <= _MAX_SEED:
+        raise ValueRefusedError(f"seed is {seed}. Give a whole number from 0 to {_MAX_SEED}.")
+    if not 1 <= episodes <= MAX_EPISODES:
+        raise ValueRefusedError(f"episodes is {episodes}. Give a whole number from 1 to {MAX_EPISODES}.")
+    first = FIRST_EVALUATION_SEED + seed * MAX_EPISODES
+    return tuple(range(first, first + episodes))
