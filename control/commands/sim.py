@@ -1,0 +1,76 @@
+"""`reflexarc sim`: a flow and its twin on ROS 2, live on the terminal, and the report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from reflexarc.control.commands.run import Run
+from reflexarc.control.nodes import Clock
+from reflexarc.control.nodes.bringup import TWIN, Status, run_ros
+from reflexarc.control.report import mean_score
+from reflexarc.control.run_result import Episode
+
+__all__ = ["run_sim", "score_line", "status_table"]
+
+_LEVELS = ("[green]ok[/]", "[yellow]warning[/]", "[red]error[/]", "[red]stale[/]")
+"""By level of diagnostic_msgs/DiagnosticStatus."""
+
+
+def run_sim(flow: str, episodes: int, clock: Clock, seed: int, json: Path | None, store: Path | None) -> None:
+    """Run it, with live status on stderr and the report on stdout.
+
+    Raises:
+        ReflexarcError: It cannot start, or a node has ended; the message says which and why.
+    """
+    run = Run.prepare(flow, episodes, clock, seed, json, store)
+    nodes = (TWIN, *run.flow.order)
+    status = Console(stderr=True)
+    with Live(console=status, refresh_per_second=4, transient=True) as live:
+        shown = -1
+
+        def show(now: Status) -> None:
+            nonlocal shown
+            if status.is_terminal:
+                live.update(status_table(nodes, now, episodes))
+            elif len(now.episodes) * 10 // episodes > shown:  # a log gets a line per tenth
+                shown = len(now.episodes) * 10 // episodes
+                status.print(score_line(now.episodes, episodes), highlight=False)
+
+        show(Status("starting", {}, ()))
+        result = run_ros(run.flow, run.seeds, clock, show, run.store)
+    run.report(result, Console())
+
+
+def status_table(nodes: Sequence[str], status: Status, episodes: int) -> Table:
+    """Rate, latency and health of each node, and the score so far.
+
+    Args:
+        nodes: Names, in the order data passes.
+        status: How the run stands.
+        episodes: How many there will be.
+    """
+    table = Table(title=status.phase, caption=score_line(status.episodes, episodes))
+    table.add_column("node")
+    for column in ("steps/s", "step p50", "step p99"):
+        table.add_column(column, justify="right")
+    table.add_column("health", min_width=30)
+    for node in nodes:
+        report = status.nodes.get(node)
+        if report is None:
+            table.add_row(node, "", "", "", "[dim]no report yet[/]")
+            continue
+        figures = dict(report.figures)
+        times = [f"{figures[name]} ms" if name in figures else "" for name in ("step_p50_ms", "step_p99_ms")]
+        level = _LEVELS[min(report.level, len(_LEVELS) - 1)]
+        health = level if report.message == "ok" else f"{level} {report.message}"
+        table.add_row(node, figures.get("rate_hz", ""), *times, health)
+    return table
+
+
+def score_line(done: Sequence[Episode], episodes: int) -> str:
+    """How many episodes are over, and what they came to."""
+    figures = (f"{name.replace('_', ' ')} {value:.3f}" for name, value in mean_score(done).items())
+    return ", ".join((f"episode {len(done)} of {episodes}", *figures))
