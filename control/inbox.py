@@ -99,11 +99,11 @@ class Inbox:
             return values
         if stamp is None:
             return ()
-        taken: list[Value] = []
-        while queue and queue[0].stamp_ns <= stamp:  # type: ignore[union-attr]
-            value = queue.popleft()
-            if value.stamp_ns == stamp:  # type: ignore[union-attr]
-                taken.append(value)
-            else:
-                self.refuse(name, "unpaired")
-        return tuple(taken)
+        taken = tuple(value for value in queue if value.stamp_ns == stamp)  # type: ignore[union-attr]
+        newer = [value for value in queue if value.stamp_ns > stamp]  # type: ignore[union-attr]
+        unpaired = len(queue) - len(taken) - len(newer)
+        if unpaired:
+            self.rejections[f"{name}: unpaired"] += unpaired
+        queue.clear()
+        queue.extend(newer)
+        return taken

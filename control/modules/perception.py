@@ -20,7 +20,7 @@ from reflexarc.control.modules.network import Network, required_artifact
 from reflexarc.control.ports import MessageType, Port, PortNeed
 from reflexarc.control.values import CameraInfo, FloatArray, Image, PoseWithCovariance, unknown_covariance
 
-__all__ = ["Blobs", "CameraPose", "Perception", "locate", "measurement_sigma", "read_blobs"]
+__all__ = ["Blobs", "CameraPose", "Detector", "Perception", "camera_pose", "locate", "measurement_sigma", "position_covariances", "read_blobs", "sigma_features"]
 
 _WINDOW = 4
 """Half width of the window around the peak, px: a ball of 3.5 cm at 0.6 m has a radius of 3.7 px at f = 64 px."""
@@ -44,6 +44,20 @@ class CameraPose(BaseModel):
     rotation_tolerance_rad: float = Field(ge=0)
 
 
+def camera_pose(parameters: Mapping[str, Any]) -> CameraPose:
+    """The `camera_pose` of a perception module's parameters.
+
+    Raises:
+        ValueRefusedError: It is missing or cannot be right.
+    """
+    try:
+        return CameraPose.model_validate(parameters.get("camera_pose"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(["camera_pose", *map(str, first["loc"])])
+        raise ValueRefusedError(f"perception: parameter {where}: {first['msg']}.") from None
+
+
 class Blobs(NamedTuple):
     """What `read_blobs` finds in B heat maps.
 
@@ -60,7 +74,7 @@ class Blobs(NamedTuple):
     count: FloatArray
 
 
-def read_blobs(heat: npt.NDArray[np.float32], depth: npt.NDArray[np.float32]) -> Blobs:
+def read_blobs(heat: npt.NDArray[np.generic], depth: npt.NDArray[np.generic]) -> Blobs:
     """The strongest blob of each heat map.
 
     Args:
@@ -115,7 +129,38 @@ def measurement_sigma(blobs: Blobs, coefficients: FloatArray) -> FloatArray:
             Estimating regression models with multiplicative heteroscedasticity, Econometrica 44(3), 1976).
             Shape (2, 4), on (1, log depth, log count, score / 10).
     """
-    features = np.stack(
+    return np.exp(sigma_features(blobs) @ coefficients.T)
+
+
+def position_covariances(sigma: FloatArray, lever: FloatArray, camera: CameraPose) -> FloatArray:
+    """Covariances of B positions: of the measurement, and of the camera's pose.
+
+    A pose error that is uniform in a ball of radius r has the variance r^2 / 5 along each axis. A small
+    rotation e moves a point by e x lever, whose covariance is s^2 (|lever|^2 I - lever lever^T).
+
+    Args:
+        sigma: Across and along the ray, m. Shape (B, 2).
+        lever: From the camera to the ball, in the base frame, m. Shape (B, 3).
+        camera: How well the pose is known.
+
+    Returns:
+        Shape (B, 3, 3), m^2.
+    """
+    square = (lever**2).sum(axis=1)[:, None, None]
+    outer = lever[:, :, None] * lever[:, None, :]
+    along = outer / square
+    identity = np.eye(3)
+    return (
+        sigma[:, 0, None, None] ** 2 * (identity - along)
+        + sigma[:, 1, None, None] ** 2 * along
+        + camera.position_tolerance_m**2 / 5 * identity
+        + camera.rotation_tolerance_rad**2 / 5 * (square * identity - outer)
+    )
+
+
+def sigma_features(blobs: Blobs) -> FloatArray:
+    """What the variance model of `measurement_sigma` is linear in. Shape (B, 4)."""
+    return np.stack(
         [
             np.ones_like(blobs.depth),
             np.log(np.maximum(blobs.depth, 0.1)),
@@ -124,15 +169,54 @@ def measurement_sigma(blobs: Blobs, coefficients: FloatArray) -> FloatArray:
         ],
         axis=1,
     )
-    return np.exp(features @ coefficients.T)
 
 
 def _sigmoid(logit: FloatArray) -> FloatArray:
     return 1.0 / (1.0 + np.exp(-np.clip(logit, -40.0, 40.0)))
 
 
+class Detector:
+    """A trained network and the reading of its map, over B pairs of images at once.
+
+    Args:
+        artifact: The trained artifact.
+        camera: Where the camera is said to be.
+    """
+
+    def __init__(self, artifact: Artifact, camera: CameraPose) -> None:
+        constants = artifact.manifest.constants
+        self._network = Network(artifact)
+        self._threshold = float(constants["threshold_logit"])
+        self._surface_to_center_m = float(constants["surface_to_center_m"])
+        self._sigma = np.array(constants["sigma_coefficients"], dtype=np.float64)
+        self._camera = camera
+        self._position = np.array(camera.position)
+        self._base_from_optical = matrix_from_quaternion(np.array(camera.orientation_xyzw))
+
+    def __call__(
+        self, color: npt.NDArray[np.generic], depth: npt.NDArray[np.generic], intrinsics: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Ball positions in the base frame, and their covariances.
+
+        Args:
+            color: Shape (B, H, W, 3), uint8.
+            depth: Shape (B, H, W), float32, m.
+            intrinsics: K. Shape (3, 3).
+
+        Returns:
+            Positions, m, shape (B, 3), a row of NaN for 'not seen'; covariances, m^2, shape (B, 3, 3).
+        """
+        heat = self._network(color=color, depth=depth)[0]
+        blobs = read_blobs(heat, depth)
+        is_seen = (blobs.score >= self._threshold) & (blobs.count > 0)
+        in_camera = np.where(is_seen[:, None], locate(blobs, intrinsics, self._surface_to_center_m), 1.0)
+        lever = in_camera @ self._base_from_optical.T
+        position = np.where(is_seen[:, None], self._position + lever, np.nan)
+        return position, position_covariances(measurement_sigma(blobs, self._sigma), lever, self._camera)
+
+
 class Perception(Module):
-    """The network and the reading of its map, behind ports.
+    """The detector behind ports.
 
     Inputs: `color` (rgb8), `depth` (32FC1), `camera_info`. Output: `detection`, for every pair of images.
     """
@@ -147,24 +231,8 @@ class Perception(Module):
     def __init__(
         self, parameters: Mapping[str, Any], outputs: Mapping[str, Port], artifact: Artifact | None
     ) -> None:
-        artifact = required_artifact("perception", artifact)
-        try:
-            pose = CameraPose.model_validate(parameters.get("camera_pose"))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(["camera_pose", *map(str, first["loc"])])
-            raise ValueRefusedError(f"perception: parameter {where}: {first['msg']}.") from None
-        constants = artifact.manifest.constants
+        self._detector = Detector(required_artifact("perception", artifact), camera_pose(parameters))
         self._frame = outputs["detection"].frame
-        self._network = Network(artifact)
-        self._threshold = float(constants["threshold_logit"])
-        self._surface_to_center_m = float(constants["surface_to_center_m"])
-        self._sigma = np.array(constants["sigma_coefficients"], dtype=np.float64)
-        self._position = np.array(pose.position)
-        self._base_from_optical = matrix_from_quaternion(np.array(pose.orientation_xyzw))
-        # Uniform in a ball of radius r has the variance r^2 / 5 along each axis.
-        self._position_variance = pose.position_tolerance_m**2 / 5
-        self._rotation_variance = pose.rotation_tolerance_rad**2 / 5
         self._camera_info: CameraInfo | None = None
 
     def reset(self) -> None:
@@ -182,38 +250,13 @@ class Perception(Module):
         color, depth = inputs["color"][-1], inputs["depth"][-1]
         assert isinstance(color, Image)  # noqa: S101 narrows the type; the inbox has checked it
         assert isinstance(depth, Image)  # noqa: S101
-        heat = self._network(color=color.data[None], depth=depth.data[None])[0]
-        blobs = read_blobs(heat, depth.data[None])
-        if blobs.score[0] < self._threshold or blobs.count[0] == 0:
-            return {
-                "detection": PoseWithCovariance(
-                    stamp_ns=color.stamp_ns,
-                    frame_id=self._frame,
-                    position=np.full(3, np.nan),
-                    covariance=unknown_covariance(),
-                )
-            }
-        in_camera = locate(blobs, self._camera_info.intrinsics, self._surface_to_center_m)[0]
-        lever = self._base_from_optical @ in_camera
+        position, spread = self._detector(color.data[None], depth.data[None], self._camera_info.intrinsics)
+        covariance = unknown_covariance()
+        if np.isfinite(position).all():
+            covariance = np.zeros((6, 6))
+            covariance[:3, :3] = spread[0]
         return {
             "detection": PoseWithCovariance(
-                stamp_ns=color.stamp_ns,
-                frame_id=self._frame,
-                position=self._position + lever,
-                covariance=self._covariance(measurement_sigma(blobs, self._sigma)[0], in_camera, lever),
+                stamp_ns=color.stamp_ns, frame_id=self._frame, position=position[0], covariance=covariance
             )
         }
-
-    def _covariance(self, sigma: FloatArray, in_camera: FloatArray, lever: FloatArray) -> FloatArray:
-        ray = self._base_from_optical @ (in_camera / np.linalg.norm(in_camera))
-        along = np.outer(ray, ray)
-        across = np.eye(3) - along
-        covariance = np.zeros((6, 6))
-        # A small rotation e moves the point by e x lever, whose covariance is s^2 (|l|^2 I - l l^T).
-        covariance[:3, :3] = (
-            sigma[0] ** 2 * across
-            + sigma[1] ** 2 * along
-            + self._position_variance * np.eye(3)
-            + self._rotation_variance * (lever @ lever * np.eye(3) - np.outer(lever, lever))
-        )
-        return covariance

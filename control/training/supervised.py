@@ -1,0 +1,229 @@
+"""Supervised trainer: labelled images to a heat map network, and the figures by which its detections are read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from reflexarc.control.errors import TrainingError
+from reflexarc.control.modules.perception import Blobs, locate, measurement_sigma, read_blobs, sigma_features
+from reflexarc.control.training.networks import HeatMapNetwork
+from reflexarc.control.values import FloatArray
+
+__all__ = ["Calibration", "HeatMapSettings", "LabelledImages", "calibrate", "heat_maps", "train_heat_map"]
+
+_FEWEST_RIGHT = 30
+"""Held-out images with a right detection that a fit of four coefficients needs at least."""
+
+_WRONG_M = 0.10
+"""A detection farther from the ball than this has found something else."""
+
+
+class LabelledImages(NamedTuple):
+    """N images with what is true in them.
+
+    Attributes:
+        color: Shape (N, H, W, 3), uint8.
+        depth: Shape (N, H, W), float32, m.
+        mask: Whether a pixel shows the ball. Shape (N, H, W), bool.
+        center: The ball's centre in the optical frame, m. Shape (N, 3).
+    """
+
+    color: npt.NDArray[np.uint8]
+    depth: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_]
+    center: FloatArray
+
+    def part(self, index: npt.NDArray[np.int64] | slice) -> "LabelledImages":
+        """The images of an index."""
+        return LabelledImages(*(field[index] for field in self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatMapSettings:
+    """How the heat map network is trained (tuned on the arm's catching task)."""
+
+    images: int = 8000
+    epochs: int = 6
+    batch: int = 64
+    learning_rate: float = 3e-3
+    positive_weight: float = 20.0
+
+
+class Calibration(NamedTuple):
+    """What held-out images say of a network.
+
+    Attributes:
+        threshold_logit: Peaks below are 'not seen'.
+        surface_to_center_m: See `modules.perception.locate`.
+        sigma_coefficients: See `modules.perception.measurement_sigma`. Shape (2, 4).
+        error_model: How detections err, by depth, for trainings that need no images: see `upstream`.
+        metrics: The guarantee.
+    """
+
+    threshold_logit: float
+    surface_to_center_m: float
+    sigma_coefficients: FloatArray
+    error_model: dict[str, Any]
+    metrics: dict[str, float]
+
+
+def train_heat_map(
+    images: LabelledImages,
+    settings: HeatMapSettings,
+    seed: int,
+    on_progress: Callable[[int, int, float], None],
+) -> HeatMapNetwork:
+    """Train the network by binary cross-entropy, the few pixels of the ball weighted up.
+
+    Args:
+        images: Training images.
+        settings: Sizes and steps.
+        seed: Decides everything random.
+        on_progress: Called with (batches done, batches in all, loss).
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    network = HeatMapNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    count = len(images.color)
+    per_epoch = count // settings.batch
+    total = per_epoch * settings.epochs
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total)
+    weight = torch.tensor(settings.positive_weight)
+    done = 0
+    for _ in range(settings.epochs):
+        order = rng.permutation(count)[: per_epoch * settings.batch].reshape(per_epoch, settings.batch)
+        for index in order:
+            batch = images.part(index)
+            logits = network(torch.from_numpy(batch.color), torch.from_numpy(batch.depth))
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(
+                logits, torch.from_numpy(batch.mask).float(), pos_weight=weight
+            )
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            done += 1
+            on_progress(done, total, float(loss.detach()))
+    return network
+
+
+def heat_maps(network: HeatMapNetwork, images: LabelledImages) -> npt.NDArray[np.float32]:
+    """Logits for N images, in batches."""
+    network.eval()
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(images.color), 256):
+            part = images.part(slice(start, start + 256))
+            parts.append(network(torch.from_numpy(part.color), torch.from_numpy(part.depth)).numpy())
+    return np.concatenate(parts)
+
+
+def calibrate(network: HeatMapNetwork, images: LabelledImages, intrinsics: FloatArray) -> Calibration:
+    """Read off held-out images where to put the threshold, and how well detections can be believed."""
+    blobs = read_blobs(heat_maps(network, images), images.depth)
+    is_visible = images.mask.any(axis=(1, 2))
+    surface_to_center_m = _surface_to_center(blobs, images, is_visible)
+    located = locate(blobs, intrinsics, surface_to_center_m)
+    error = located - images.center
+    with np.errstate(invalid="ignore"):
+        is_right = (np.linalg.norm(error, axis=1) < _WRONG_M) & (blobs.count > 0) & is_visible
+    _require_enough(is_right, is_visible)
+    threshold = _threshold(blobs, is_right)
+    seen = (blobs.score >= threshold) & (blobs.count > 0)
+    right = seen & is_right
+    ray = located[right] / np.linalg.norm(located[right], axis=1, keepdims=True)
+    along = (error[right] * ray).sum(axis=1)
+    across = np.linalg.norm(error[right] - along[:, None] * ray, axis=1) / np.sqrt(2)
+    right_blobs = Blobs(*(field[right] for field in blobs))
+    sigma = np.stack([_fit_log_sigma(right_blobs, across), _fit_log_sigma(right_blobs, along)])
+    distance = np.linalg.norm(error[right], axis=1)
+    metrics = {
+        "position_median_m": float(np.median(distance)),
+        "position_p95_m": float(np.percentile(distance, 95)),
+        "position_p99_m": float(np.percentile(distance, 99)),
+        "position_bias_m": float(np.linalg.norm(error[right].mean(axis=0))),
+        "missed_share": float((is_visible & ~seen).sum() / max(is_visible.sum(), 1)),
+        "wrong_share": float((seen & ~is_right).sum() / max(seen.sum(), 1)),
+        "visible_share": float(is_visible.mean()),
+        "normalized_error_squared": float(_normalized(right_blobs, sigma, across, along)),
+    }
+    model = _error_model(images.center[:, 2], is_visible, seen, right, across, along)
+    return Calibration(threshold, surface_to_center_m, sigma, model, metrics)
+
+
+def _surface_to_center(blobs: Blobs, images: LabelledImages, is_visible: npt.NDArray[np.bool_]) -> float:
+    usable = is_visible & (blobs.count > 0)
+    gap = images.center[usable, 2] - blobs.depth[usable]
+    _require_enough(np.abs(gap) < _WRONG_M, is_visible)
+    return float(np.median(gap[np.abs(gap) < _WRONG_M]))
+
+
+def _require_enough(is_right: npt.NDArray[np.bool_], is_visible: npt.NDArray[np.bool_]) -> None:
+    if is_right.sum() < _FEWEST_RIGHT:
+        raise TrainingError(
+            f"perception: finds the ball in {is_right.sum()} of {is_visible.sum()} held-out images, too few to "
+            "measure its errors. Train it longer, say with --set perception.images=8000 --set perception.epochs=6"
+        )
+
+
+def _threshold(blobs: Blobs, is_right: npt.NDArray[np.bool_]) -> float:
+    """The threshold with the least cost; a wrong detection costs three missed ones."""
+    grid = np.arange(-2.0, 6.0, 0.25)
+    cost = [
+        (is_right & (blobs.score < t)).sum() + 3 * (~is_right & (blobs.score >= t) & (blobs.count > 0)).sum()
+        for t in grid
+    ]
+    return float(grid[int(np.argmin(cost))])
+
+
+def _fit_log_sigma(blobs: Blobs, residual: FloatArray) -> FloatArray:
+    """Harvey's regression of the log of the squared residual, then scaled so that the mean square is one."""
+    features = sigma_features(blobs)
+    target = np.log(np.maximum(np.abs(residual), 1e-5))
+    coefficients = np.linalg.lstsq(features, target, rcond=None)[0]
+    normalized = residual / np.exp(features @ coefficients)
+    coefficients[0] += 0.5 * np.log(np.mean(np.minimum(normalized**2, np.percentile(normalized**2, 99))))
+    return coefficients
+
+
+def _normalized(blobs: Blobs, sigma: FloatArray, across: FloatArray, along: FloatArray) -> float:
+    predicted = measurement_sigma(blobs, sigma)
+    return (2 * np.mean((across / predicted[:, 0]) ** 2) + np.mean((along / predicted[:, 1]) ** 2)) / 3
+
+
+def _error_model(
+    depth: FloatArray,
+    is_visible: npt.NDArray[np.bool_],
+    seen: npt.NDArray[np.bool_],
+    right: npt.NDArray[np.bool_],
+    across: FloatArray,
+    along: FloatArray,
+) -> dict[str, Any]:
+    """How detections err, as log-linear functions of depth, and how often they are missing or wrong."""
+    log_depth = np.log(np.maximum(depth[right], 0.1))
+    design = np.stack([np.ones_like(log_depth), log_depth], axis=1)
+
+    def fit(residual: FloatArray) -> list[float]:
+        line = np.linalg.lstsq(design, np.log(np.maximum(np.abs(residual), 1e-5)), rcond=None)[0]
+        normalized = residual / np.exp(design @ line)
+        line[0] += 0.5 * np.log(np.mean(np.minimum(normalized**2, np.percentile(normalized**2, 99))))
+        return [float(x) for x in line]
+
+    edges = np.array([0.0, 0.8, 1.2, 1.6, 2.0, 2.4, 20.0])
+    bins = np.digitize(depth, edges[1:-1])
+    missed = [
+        float((is_visible & ~seen & (bins == b)).sum() / max((is_visible & (bins == b)).sum(), 1))
+        for b in range(len(edges) - 1)
+    ]
+    return {
+        "across": fit(across),
+        "along": fit(along),
+        "missed_depth_edges_m": [float(e) for e in edges[1:-1]],
+        "missed_share": missed,
+        "wrong_share": float((seen & ~right).sum() / max(seen.sum(), 1)),
+    }

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reflexarc.control.inbox import Inbox
+from reflexarc.control.ports import MessageType, Port
+from reflexarc.control.values import Float64Array, JointState
+
+PORT = Port(type=MessageType.JOINT_STATE, topic="joints", shape=(1,), unit="rad")
+
+
+def joints(stamp_ns):
+    return JointState(stamp_ns=stamp_ns, names=("a",), position=np.zeros(1), velocity=np.zeros(1))
+
+
+def inbox(trigger, deadline_ns=None):
+    return Inbox({"left": PORT, "right": PORT, "other": PORT}, trigger, deadline_ns)
+
+
+def stamps(inputs):
+    return {name: [value.stamp_ns for value in values] for name, values in inputs.items()}
+
+
+def test_one_trigger_takes_all_that_came():
+    box = inbox(["left"])
+    box.deliver("other", joints(1))
+    assert not box.is_ready(0)
+    box.deliver("left", joints(2))
+    box.deliver("left", joints(3))
+    assert box.is_ready(0)
+    assert stamps(box.take(0)) == {"left": [2, 3], "right": [], "other": [1]}
+    assert not box.is_ready(0)
+
+
+def test_two_triggers_are_paired_by_stamp_and_the_unpaired_are_counted():
+    box = inbox(["left", "right"])
+    for stamp in (1, 2, 3):
+        box.deliver("left", joints(stamp))
+    box.deliver("right", joints(2))
+    assert stamps(box.take(0)) == {"left": [2], "right": [2], "other": []}
+    assert box.rejections == {"left: unpaired": 1}
+    box.deliver("right", joints(3))
+    assert stamps(box.take(0)) == {"left": [3], "right": [3], "other": []}
+
+
+@given(st.permutations([("left", k) for k in range(6)] + [("right", k) for k in range(6)]))
+def test_pairs_come_in_order_whatever_the_order_of_arrival(arrivals):
+    box = inbox(["left", "right"])
+    for port, stamp in arrivals:
+        box.deliver(port, joints(stamp))
+    steps = []
+    while box.is_ready(0):
+        taken = stamps(box.take(0))
+        assert taken["left"] == taken["right"]
+        steps += taken["left"]
+    assert steps == sorted(steps)
+    assert steps[-1] == 5
+
+
+def test_a_silent_trigger_is_stepped_by_its_deadline():
+    box = inbox(["left"], deadline_ns=20)
+    box.reset(100)
+    assert not box.is_ready(119)
+    assert box.is_ready(120)
+    assert stamps(box.take(120)) == {"left": [], "right": [], "other": []}
+    assert box.late_steps == 1
+    assert not box.is_ready(139)
+
+
+def test_a_bad_value_is_counted_and_not_kept():
+    box = inbox(["left"])
+    assert not box.deliver("left", Float64Array(data=np.zeros(1)))
+    assert box.rejections == {"left: type Float64Array, expected JointState": 1}
+    assert not box.is_ready(0)
+
+
+def test_what_waits_for_a_partner_is_bounded():
+    box = inbox(["left", "right"])
+    for stamp in range(100):
+        box.deliver("left", joints(stamp))
+    assert box.rejections["left: unpaired"] == 84
+
+
+def test_reset_drops_what_waits():
+    box = inbox(["left"])
+    box.deliver("left", joints(1))
+    box.reset(5)
+    assert not box.is_ready(5)
+
+
+def test_a_value_without_stamp_can_trigger():
+    port = Port(type=MessageType.FLOAT64_ARRAY, topic="command", shape=(1,))
+    box = Inbox({"command": port}, ["command"], None)
+    box.deliver("command", Float64Array(data=np.zeros(1)))
+    assert box.is_ready(0)
+    assert len(box.take(0)["command"]) == 1
+
+
+@pytest.mark.parametrize("deadline_ns", [None, 10])
+def test_nothing_is_ready_at_the_start(deadline_ns):
+    assert not inbox(["left"], deadline_ns).is_ready(0)
