@@ -48,7 +48,7 @@ def run_bench(seconds: float, json_path: Path | None) -> None:
         require_writable(json_path)
     if find_spec("stable_baselines3") is None:
         raise RuntimeUnavailableError(
-            "bench compares with stable-baselines3, which is not installed. Run: pip install 'reflexarc[train]'."
+            "bench needs stable-baselines3 to compare with. Run: pip install 'reflexarc[train]'."
         )
     # Both import what the check above is for.
     from reflexarc.envs.registry import TASKS

@@ -1,0 +1,51 @@
+"""What tests share: a ROS domain of their own, reproducible properties, and what this machine may lack."""
+
+import os
+import subprocess
+import sys
+from functools import cache
+from importlib.util import find_spec
+
+import pytest
+from hypothesis import settings
+
+# The same examples in every run, and no failure because a machine was busy.
+settings.register_profile("reflexarc", derandomize=True, deadline=None)
+settings.load_profile("reflexarc")
+
+_domains_given = 0
+
+
+@pytest.fixture
+def ros_domain(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A ROS domain that no other test has, on this host only, for this process and its children."""
+    global _domains_given  # noqa: PLW0603 one count per process is the point
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    # Up to 101 the ports lie below those that Linux gives out by itself (docs.ros.org, The ROS_DOMAIN_ID).
+    domain = 1 + (os.getpid() + 25 * worker + _domains_given) % 101
+    _domains_given += 1
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    return domain
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, and say what would bring it back."""
+    for item in items:
+        if item.get_closest_marker("ros") and find_spec("rclpy") is None:
+            item.add_marker(pytest.mark.skip(reason="needs ROS 2: pip install 'reflexarc[ros]'"))
+        if item.get_closest_marker("gl") and (reason := _why_no_gl()):
+            item.add_marker(pytest.mark.skip(reason=f"needs EGL: apt-get install libegl1 ({reason})"))
+
+
+@cache
+def _why_no_gl() -> str:
+    """Why EGL cannot be had, empty if it can; asked in a process of its own, which a driver may crash."""
+    code = "import mujoco; mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 8, 8).close()"
+    environment = {**os.environ, "MUJOCO_GL": "egl"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    return (
+        (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1] if done.returncode else ""
+    )

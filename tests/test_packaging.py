@@ -1,0 +1,137 @@
+"""What pip installs: the packages, the data files, the pinned versions, and the two commands."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = (ROOT / "pyproject.toml").read_text()
+
+
+def toml_list(key: str) -> list[str]:
+    """The strings of a list in pyproject.toml; Python 3.10 has no TOML reader."""
+    match = re.search(rf"^{re.escape(key)} = \[(.*?)\]\n", PYPROJECT, re.MULTILINE | re.DOTALL)
+    assert match, f"no list {key}"
+    return re.findall(r'"([^"\n]+)"', match[1].replace("[fastrtps]", ""))
+
+
+def test_packages_are_the_folders() -> None:
+    folders = {
+        ".".join(("reflexarc", *path.parent.relative_to(ROOT).parts))
+        for top in ("control", "envs")
+        for path in (ROOT / top).rglob("__init__.py")
+    }
+    assert set(toml_list("packages")) == folders | {"reflexarc.launch"}
+
+
+def test_every_direct_requirement_is_pinned() -> None:
+    pinned = {
+        re.split(r"[=;@ ]", line)[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+    direct = [entry for key in ("dependencies", "ros", "train", "dev") for entry in toml_list(key)]
+    names = {re.split(r"[<>=;\[ ]", entry)[0].lower().replace("_", "-") for entry in direct}
+    assert names <= pinned
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_no_package_is_pinned_twice(python: str) -> None:
+    environment = {**default_environment(), "python_version": python, "python_full_version": f"{python}.0"}
+    names = []
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate(environment):
+                names.append(requirement.name)
+    assert len(names) == len(set(names))
+
+
+def test_torch_is_the_version_that_was_asked_for() -> None:
+    assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text().splitlines()
+
+
+def test_wheel_has_everything_that_ships(tmp_path: Path) -> None:
+    # A copy, since setuptools leaves its build folder beside the sources.
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("control", "envs", "launch"):
+        shutil.copytree(ROOT / name, source / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source / name)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    done = subprocess.run(
+        [*pip, "--wheel-dir", str(tmp_path), str(source)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    ships = {
+        f"reflexarc/{path.relative_to(source).as_posix()}"
+        for name in ("control", "envs", "launch")
+        for path in (source / name).rglob("*")
+        if path.is_file()
+    }
+    assert packed == ships
+
+
+def test_ci_runs_what_people_run() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text().splitlines()[-1] == "exec make test"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def make(checkout: Path, python: Path) -> "subprocess.CompletedProcess[str]":
+    """`make test` with an interpreter of ours."""
+    return subprocess.run(
+        ["make", "test", f"PYTHON={python}"], cwd=checkout, capture_output=True, text=True, check=False
+    )
+
+
+def test_make_says_which_python_fits(checkout: Path) -> None:
+    python = checkout / "python3.9"
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exit 1\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    done = make(checkout, python)
+    assert done.returncode != 0
+    assert f"reflexarc needs Python 3.10 to 3.13, and {python} is not." in done.stderr
+
+
+def test_make_says_what_a_bare_debian_lacks(checkout: Path) -> None:
+    python = checkout / "python3"
+    python.write_text(f'#!/bin/sh\n[ "$1" = -m ] && [ "$2" = venv ] && exit 1\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    done = make(checkout, python)
+    assert done.returncode != 0
+    assert "apt-get install python3-venv" in done.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_data_patterns_cover_flow_files() -> None:
+    flows = sorted((ROOT / "launch" / "flows").glob("*"))
+    assert flows
+    for path in flows:
+        assert path.suffix == ".yaml"
+        assert isinstance(yaml.safe_load(path.read_text()), dict)
