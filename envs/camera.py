@@ -81,6 +81,12 @@ class CameraMount:
         )
 
 
+    @property
+    def half_view(self) -> tuple[float, float]:
+        """Tangents of half the field of view: sideways and up."""
+        return WIDTH / (2 * FOCAL_PX), HEIGHT / (2 * FOCAL_PX)
+
+
 def looking_at(position: tuple[float, float, float], target: tuple[float, float, float]) -> CameraMount:
     """A camera that looks at a point, its image upright."""
     eye = np.array(position)

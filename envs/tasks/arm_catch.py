@@ -134,10 +134,11 @@ class ArmCatch(ArmTask):
         coming = velocity + _LOOK_AHEAD_S[nearest][:, None] * _GRAVITY
         normal = self.tcp_rotation[:, :, 2]
         facing = -(normal * coming).sum(axis=1) / np.sqrt((coming**2).sum(axis=1) + 1e-9)
-        reward = 0.03 * (
-            np.exp(-near / 0.2)
-            + np.exp(-near / 0.04) * (0.5 + 0.5 * facing)
-            - 0.05 * ((self.command / np.pi) ** 2).sum(axis=1)
+        reward = 0.05 * (
+            0.5 * np.exp(-near / 0.2)
+            - np.minimum(near, 1.0)
+            + np.exp(-near / 0.05) * (0.5 + 0.5 * facing)
+            - 0.02 * ((self.command / np.pi) ** 2).sum(axis=1)
         )
         reward += caught * (5.0 + 5.0 * np.exp(-((off_axis / 0.015) ** 2)))
         missed = (position[:, 2] < 0.0) | (position[:, 0] < 0.0)

@@ -1,0 +1,196 @@
+"""What has to hold in a flow: edges that agree, rates that are feasible, one way to the actuators."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from reflexarc.control.errors import FlowError, did_you_mean
+from reflexarc.control.flow import PLANT, Flow, ModuleSpec, Source
+from reflexarc.control.modules import module_class
+from reflexarc.control.modules.guard import Guard
+from reflexarc.control.ports import MessageType, Port, PortNeed
+
+__all__ = ["Problem", "check_flow"]
+
+_WHOLE = 1e-6
+"""How far a ratio of rates may be from a whole number: rates are written with a few digits."""
+
+
+class Problem(NamedTuple):
+    """Something wrong, and the keys of the flow file that lead to it."""
+
+    keys: tuple[str, ...]
+    message: str
+
+
+def check_flow(flow: Flow) -> list[Problem]:
+    """Everything that is wrong with a flow whose parts are well formed; empty if it can run."""
+    problems = [*_names(flow), *_sources(flow)]
+    if problems:  # the rest follows edges, which have to lead somewhere
+        return problems
+    for spec in flow.modules.values():
+        problems += [*_ports(flow, spec), *_timing(flow, spec), *_training(flow, spec)]
+    return [*problems, *_plant(flow), *_graphs(flow)]
+
+
+def _keys(node: str, *rest: str) -> tuple[str, ...]:
+    return (PLANT, *rest) if node == PLANT else ("modules", node, *rest)
+
+
+def _names(flow: Flow) -> Iterator[Problem]:
+    for name in flow.modules:
+        if name == PLANT:
+            yield Problem(_keys("modules", name), "a module cannot be named 'plant': that is what closes the loop.")
+        elif not name.isidentifier() or name != name.lower():
+            yield Problem(_keys(name), f"{name}: a module's name is lower snake case, since a node is named by it.")
+    outputs = [(node, port) for node in (PLANT, *flow.modules) for port in flow.outputs(node)]
+    count = Counter(flow.outputs(node)[port].topic for node, port in outputs)
+    for node, port in outputs:
+        topic = flow.outputs(node)[port].topic
+        if count[topic] > 1:
+            yield Problem(
+                _keys(node, "outputs", port, "topic"),
+                f"{node}.{port}: topic '{topic}' has {count[topic]} publishers. Give each its own.",
+            )
+
+
+def _sources(flow: Flow) -> Iterator[Problem]:
+    nodes = (PLANT, *flow.modules)
+    for node in nodes:
+        for port, source in flow.inputs(node).items():
+            keys = _keys(node, "inputs", port)
+            if source.node not in nodes:
+                hint = did_you_mean(source.node, nodes)
+                yield Problem(keys, f"{node}.{port}: source '{source}': there is no '{source.node}'. {hint}")
+            elif source.port not in flow.outputs(source.node):
+                hint = did_you_mean(source.port, flow.outputs(source.node))
+                yield Problem(
+                    keys, f"{node}.{port}: source '{source}': {source.node} has no output '{source.port}'. {hint}"
+                )
+
+
+def _ports(flow: Flow, spec: ModuleSpec) -> Iterator[Problem]:
+    needs = module_class(spec.kind)
+    declared_inputs = {name: flow.port(source) for name, source in spec.inputs.items()}
+    yield from _against(spec, "inputs", declared_inputs, needs.input_needs)
+    yield from _against(spec, "outputs", spec.outputs, needs.output_needs)
+    for name, source in spec.inputs.items():
+        yield from _expectations(flow, spec, name, source)
+    frames = {name: flow.port(spec.inputs[name]).frame for name in spec.trigger if name in spec.inputs}
+    if len(set(frames.values())) > 1:
+        listed = ", ".join(f"{name} in '{frame}'" for name, frame in frames.items())
+        yield Problem(
+            _keys(spec.name, "trigger"),
+            f"{spec.name}: inputs that are paired have different frames ({listed}). Register them to one camera.",
+        )
+
+
+def _against(
+    spec: ModuleSpec, side: str, ports: Mapping[str, Port], needs: Mapping[str, PortNeed]
+) -> Iterator[Problem]:
+    for name, need in needs.items():
+        if name not in ports and not need.optional:
+            yield Problem(
+                _keys(spec.name, side), f"{spec.name}: {side[:-1]} '{name}' ({need.type.value}) is missing."
+            )
+    for name, port in ports.items():
+        keys = _keys(spec.name, side, name)
+        if name not in needs:
+            yield Problem(
+                keys, f"{spec.name}: kind '{spec.kind}' has no {side[:-1]} '{name}'. {did_you_mean(name, needs)}"
+            )
+            continue
+        wanted = needs[name]
+        came = f"{spec.inputs[name]} is" if side == "inputs" else "is declared"
+        for what, has, wants in (
+            ("type", port.type.value, wanted.type.value),
+            ("unit", port.unit, wanted.unit),
+            ("number of axes", len(port.shape), wanted.ndim),
+        ):
+            if wants is not None and has != wants:
+                yield Problem(
+                    keys, f"{spec.name}.{name}: {what}: {came} '{has}', kind '{spec.kind}' needs '{wants}'."
+                )
+
+
+def _expectations(flow: Flow, spec: ModuleSpec, name: str, source: Source) -> Iterator[Problem]:
+    port = flow.port(source)
+    for what, wants in source.expect.items():
+        has = getattr(port, what)
+        has = has.value if isinstance(has, MessageType) else list(has) if isinstance(has, tuple) else has
+        if has != wants:
+            yield Problem(
+                _keys(spec.name, "inputs", name),
+                f"{spec.name}.{name}: {what}: {source} is {has!r}, {spec.name} expects {wants!r}.",
+            )
+
+
+def _timing(flow: Flow, spec: ModuleSpec) -> Iterator[Problem]:
+    rate = flow.plant.rate_hz
+    ticks = spec.latency_s * rate
+    if abs(ticks - round(ticks)) > _WHOLE:
+        yield Problem(
+            _keys(spec.name, "latency_s"),
+            f"{spec.name}: latency_s {spec.latency_s} is {ticks:g} ticks of {1 / rate:g} s; it has to be whole.",
+        )
+    for name in spec.trigger:
+        if name not in spec.inputs:
+            hint = did_you_mean(name, spec.inputs)
+            yield Problem(_keys(spec.name, "trigger"), f"{spec.name}: trigger '{name}' is no input. {hint}")
+            return
+    pace = min((flow.port(spec.inputs[name]).rate_hz or rate) for name in spec.trigger)
+    for name, port in spec.outputs.items():
+        if port.rate_hz is not None and abs(port.rate_hz - pace) > _WHOLE:
+            yield Problem(
+                _keys(spec.name, "outputs", name, "rate_hz"),
+                f"{spec.name}.{name}: {port.rate_hz:g} Hz cannot be: its trigger comes at {pace:g} Hz.",
+            )
+
+
+def _training(flow: Flow, spec: ModuleSpec) -> Iterator[Problem]:
+    for need in spec.training.needs if spec.training else ():
+        if need not in flow.modules:
+            yield Problem(
+                _keys(spec.name, "training", "needs"),
+                f"{spec.name}: its training needs '{need}', which is no module. {did_you_mean(need, flow.modules)}",
+            )
+        elif flow.modules[need].training is None:
+            yield Problem(
+                _keys(spec.name, "training", "needs"),
+                f"{spec.name}: its training needs '{need}', which is not trained: leave it out.",
+            )
+
+
+def _plant(flow: Flow) -> Iterator[Problem]:
+    rate = flow.plant.rate_hz
+    for name, port in flow.plant.outputs.items():
+        every = rate / (port.rate_hz or rate)
+        if every < 1 - _WHOLE or abs(every - round(every)) > _WHOLE:
+            yield Problem(
+                _keys(PLANT, "outputs", name, "rate_hz"),
+                f"plant.{name}: {port.rate_hz:g} Hz is no whole part of the plant's {rate:g} Hz.",
+            )
+    if not flow.plant.inputs:
+        yield Problem(_keys(PLANT, "inputs"), "plant: nothing commands it. Add the guard's command to its inputs.")
+    for name, source in flow.plant.inputs.items():
+        keys = _keys(PLANT, "inputs", name)
+        if source.node == PLANT or not issubclass(module_class(flow.modules[source.node].kind), Guard):
+            yield Problem(
+                keys, f"plant.{name}: commanded by {source}; only a module of kind 'guard' may command the actuators."
+            )
+        elif flow.latency_ticks(source.node) < 1:
+            yield Problem(
+                keys,
+                f"plant.{name}: {source.node} answers within its tick, as no machine can. "
+                f"Give it a latency_s of at least {1 / rate:g}.",
+            )
+
+
+def _graphs(flow: Flow) -> Iterator[Problem]:
+    for graph in ("order", "training_order"):
+        try:
+            getattr(flow, graph)
+        except FlowError as error:
+            yield Problem(("modules",), str(error))
+        except KeyError:
+            pass  # a need that is no module, which is told already

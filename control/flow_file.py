@@ -1,0 +1,195 @@
+"""Flow file: YAML to a checked `Flow`. Every problem is said with file and line, all of them at once."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from reflexarc.control.errors import FlowError, ReflexarcError, did_you_mean
+from reflexarc.control.flow import PLANT, Flow, ModuleSpec, PlantSpec, Source, TrainingSpec
+from reflexarc.control.flow_checks import Problem, check_flow
+from reflexarc.control.modules import module_class
+from reflexarc.control.ports import Port
+
+__all__ = ["FLOWS", "known_flows", "load_flow"]
+
+FLOWS = Path(__file__).parents[1] / "launch" / "flows"
+"""The flows that come with the project."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_Keys = tuple[str, ...]
+
+
+def known_flows() -> list[str]:
+    """Names of the flows that come with the project."""
+    return sorted(path.stem for path in FLOWS.glob("*.yaml"))
+
+
+def load_flow(name_or_path: str) -> Flow:
+    """A flow by its name, or from a file.
+
+    Args:
+        name_or_path: `arm_catch` for a flow that comes with the project, or a path that ends in .yaml.
+
+    Raises:
+        FlowError: There is no such file, or something in it is wrong: one line per problem.
+    """
+    path = Path(name_or_path) if name_or_path.endswith((".yaml", ".yml")) else FLOWS / f"{name_or_path}.yaml"
+    try:
+        text = path.read_text()
+    except OSError as error:
+        hint = did_you_mean(path.stem, known_flows())
+        raise FlowError(f"{name_or_path}: no such flow ({error.strerror}: {path}). {hint}") from None
+    return _Reader(path, text).flow()
+
+
+class _Reader:
+    """Reads one file and remembers on which line each key stands."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self._path = path
+        self._lines: dict[_Keys, int] = {(): 1}
+        self._problems: list[Problem] = []
+        try:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+            self._data = yaml.safe_load(text)
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise FlowError(f"{path}:{line}: not YAML: {error.problem}.") from None
+        if root is None:
+            raise FlowError(f"{path}:1: the file is empty. `reflexarc graph` draws one that is not.")
+        if not isinstance(root, yaml.MappingNode):
+            raise FlowError(f"{path}:1: a flow file is a mapping with the keys flow, plant and modules.")
+        self._remember(root, ())
+
+    def flow(self) -> Flow:
+        """The flow, or one error with all problems."""
+        top = self._mapping(self._data, (), ("flow", "plant", "modules"))
+        plant = self._plant(top.get("plant"))
+        modules = {
+            str(name): self._module(str(name), content)
+            for name, content in self._mapping(top.get("modules"), ("modules",)).items()
+        }
+        if not modules and not self._problems:
+            self._problem(("modules",), "modules: there is none.")
+        self._raise_if_any()
+        assert plant is not None  # noqa: S101 there would be a problem otherwise
+        complete = {name: spec for name, spec in modules.items() if spec is not None}
+        flow = self._model(Flow, {"name": top.get("flow"), "plant": plant, "modules": complete}, (), "flow")
+        self._raise_if_any()
+        assert flow is not None  # noqa: S101
+        self._problems += check_flow(flow)
+        self._raise_if_any()
+        return flow
+
+    def _plant(self, content: Any) -> PlantSpec | None:
+        keys = ("plant",)
+        plant = self._mapping(content, keys, ("env", "rate_hz", "outputs", "inputs"))
+        return self._model(PlantSpec, {**plant, **self._ports(plant, keys, PLANT)}, keys, PLANT)
+
+    def _module(self, name: str, content: Any) -> ModuleSpec | None:
+        keys = ("modules", name)
+        allowed = [field for field in ModuleSpec.model_fields if field != "name"]
+        module = self._mapping(content, keys, tuple(allowed))
+        given: dict[str, Any] = {**module, **self._ports(module, keys, name), "name": name}
+        if "training" in module:
+            training = self._mapping(module["training"], (*keys, "training"), tuple(TrainingSpec.model_fields))
+            given["training"] = self._model(TrainingSpec, training, (*keys, "training"), name)
+        try:
+            if "artifact" not in module and module_class(str(module.get("kind"))).needs_artifact:
+                given["artifact"] = name
+        except ReflexarcError as error:
+            self._problem((*keys, "kind"), f"{name}: {error}")
+        return self._model(ModuleSpec, given, keys, name)
+
+    def _ports(self, content: Mapping[str, Any], keys: _Keys, node: str) -> dict[str, Any]:
+        outputs = {
+            str(name): self._model(Port, port, (*keys, "outputs", str(name)), f"{node}.{name}")
+            for name, port in self._mapping(content.get("outputs"), (*keys, "outputs")).items()
+        }
+        inputs = {
+            str(name): self._source(source, (*keys, "inputs", str(name)), f"{node}.{name}")
+            for name, source in self._mapping(content.get("inputs"), (*keys, "inputs")).items()
+        }
+        return {
+            "outputs": {name: port for name, port in outputs.items() if port is not None},
+            "inputs": {name: source for name, source in inputs.items() if source is not None},
+        }
+
+    def _source(self, content: Any, keys: _Keys, who: str) -> Source | None:
+        expect: dict[str, Any] = {}
+        if isinstance(content, Mapping):
+            expect = self._mapping(content, keys, ("source", "type", "shape", "unit", "frame"))
+            content = expect.pop("source", None)
+        node, _, port = str(content).partition(".")
+        if not isinstance(content, str) or not node or not port:
+            self._problem(keys, f"{who}: source {content!r}, expected node.port, as in plant.color.")
+            return None
+        return Source(node=node, port=port, expect=expect)
+
+    def _mapping(self, content: Any, keys: _Keys, allowed: tuple[str, ...] | None = None) -> dict[str, Any]:
+        """A mapping whose keys are all known."""
+        who = ".".join(keys) or "flow file"
+        if content is None:
+            content = {}
+        if not isinstance(content, Mapping):
+            self._problem(keys, f"{who}: {content!r}, expected a mapping.")
+            return {}
+        for key in content:
+            if allowed is not None and key not in allowed:
+                self._problem((*keys, str(key)), f"{who}: unknown key '{key}'. {did_you_mean(str(key), allowed)}")
+        return {str(key): value for key, value in content.items() if allowed is None or key in allowed}
+
+    def _model(self, model: type[_Model], content: Any, keys: _Keys, who: str) -> _Model | None:
+        try:
+            return model.model_validate(content)
+        except ValidationError as error:
+            for entry in error.errors():
+                where = tuple(str(part) for part in entry["loc"])
+                if entry["type"] == "extra_forbidden":
+                    hint = did_you_mean(where[-1], model.model_fields)
+                    message = f"{who}: unknown key '{where[-1]}'. {hint}"
+                elif entry["type"] == "missing":
+                    message = f"{who}: key '{'.'.join(where)}' is missing."
+                else:
+                    message = f"{who}: {'.'.join(where)} is {entry['input']!r}: {entry['msg']}."
+                self._problem((*keys, *where), message)
+            return None
+
+    def _remember(self, node: yaml.Node, keys: _Keys) -> None:
+        if isinstance(node, yaml.MappingNode):
+            seen: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if key.value in seen:
+                    self._lines[(*keys, key.value)] = line
+                    self._problem(
+                        (*keys, key.value),
+                        f"{'.'.join((*keys, key.value))}: named twice, first on line {seen[key.value]}.",
+                    )
+                seen[key.value] = line
+                self._lines[(*keys, key.value)] = line
+                self._remember(value, (*keys, key.value))
+        elif isinstance(node, yaml.SequenceNode):
+            for index, value in enumerate(node.value):
+                self._lines[(*keys, str(index))] = value.start_mark.line + 1
+                self._remember(value, (*keys, str(index)))
+
+    def _problem(self, keys: _Keys, message: str) -> None:
+        self._problems.append(Problem(keys, message))
+
+    def _raise_if_any(self) -> None:
+        if self._problems:
+            raise FlowError("\n".join(self._said()))
+
+    def _said(self) -> Iterator[str]:
+        for problem in sorted(self._problems, key=lambda problem: self._line(problem.keys)):
+            yield f"{self._path}:{self._line(problem.keys)}: {problem.message}"
+
+    def _line(self, keys: _Keys) -> int:
+        """Line of the longest known part of a key path."""
+        while keys not in self._lines:
+            keys = keys[:-1]
+        return self._lines[keys]
