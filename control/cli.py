@@ -137,11 +137,12 @@ def bench(
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Turn what a user can cause into one line and an exit code."""
+    """Turn what a user can cause into a line and an exit code."""
     try:
         yield
     except ReflexarcError as error:
-        typer.echo(f"reflexarc: {' '.join(str(error).split())}", err=True)
+        for line in str(error).splitlines():  # a flow file gets one per mistake
+            typer.echo(f"reflexarc: {line}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         typer.echo("reflexarc: interrupted", err=True)

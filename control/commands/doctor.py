@@ -16,9 +16,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from reflexarc.control.artifacts.store import SHIPPED_STORE, resolve_artifacts
+from reflexarc.control.artifacts.store import resolve_artifacts
 from reflexarc.control.errors import ReflexarcError
-from reflexarc.control.flow_file import load_flow
+from reflexarc.control.flow_file import FLOWS, known_flows, load_flow
 
 __all__ = ["Finding", "findings", "run_doctor"]
 
@@ -81,7 +81,9 @@ def run_doctor(*, as_json: bool) -> bool:
             json.dumps({"ready": is_ready, "findings": [asdict(finding) for finding in found]}, indent=1)
         )
         return is_ready
-    table = Table("what", "state", "found", "what to do")
+    table = Table()
+    for column in ("what", "state", "found", "what to do"):
+        table.add_column(column, overflow="fold")
     for finding in found:
         table.add_row(finding.name, _STYLE[finding.state], finding.found, finding.remedy)
     console = Console()
@@ -151,19 +153,17 @@ def _library(name: str, otherwise: State, remedy: str) -> Finding:
 
 
 def _flows() -> Iterator[Finding]:
-    folder = SHIPPED_STORE.parent / "flows"
-    files = sorted(folder.glob("*.yaml"))
-    if not files:
-        yield Finding("flows", "missing", f"none in {folder}", "install reflexarc again")
-    for file in files:
-        name = f"flow {file.stem}"
+    names = known_flows()
+    if not names:
+        yield Finding("flows", "missing", f"none in {FLOWS}", "install reflexarc again")
+    for name in names:
         try:
-            artifacts = resolve_artifacts(load_flow(str(file)))
+            artifacts = resolve_artifacts(load_flow(name))
         except ReflexarcError as error:
-            yield Finding(name, "missing", "does not load", " ".join(str(error).split()))
+            yield Finding(f"flow {name}", "missing", "cannot run", str(error))
             continue
         digests = ", ".join(f"{module} {artifact.digest[:8]}" for module, artifact in artifacts.items())
-        yield Finding(name, "ok", f"artifacts verified: {digests}")
+        yield Finding(f"flow {name}", "ok", f"artifacts verified: {digests}")
 
 
 def _log_folder() -> Finding:
