@@ -26,6 +26,8 @@ $(VENV)/.installed-sim: pyproject.toml constraints.txt | $(VENV)/.made
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/.made
+	@# PyTorch's CPU build is a tenth of PyPI's; where its index cannot be reached, PyPI's does as well.
+	-@$(PIP_INSTALL) --no-deps --retries 0 --timeout 15 --index-url https://download.pytorch.org/whl/cpu torch 2>/dev/null
 	$(PIP_INSTALL) --editable ".[ros,train,dev]"
 	@mkdir -p $(TYPES) && ln -sfn $(CURDIR)/control $(TYPES)/control && ln -sfn $(CURDIR)/envs $(TYPES)/envs
 	@touch $(VENV)/.installed-sim $@

@@ -14,6 +14,7 @@ from typing import Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from reflexarc.control.artifacts.store import resolve_artifacts
@@ -85,7 +86,7 @@ def run_doctor(*, as_json: bool) -> bool:
     for column in ("what", "state", "found", "what to do"):
         table.add_column(column, overflow="fold")
     for finding in found:
-        table.add_row(finding.name, _STYLE[finding.state], finding.found, finding.remedy)
+        table.add_row(finding.name, _STYLE[finding.state], escape(finding.found), escape(finding.remedy))
     console = Console()
     console.print(table)
     console.print(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from reflexarc.control.commands.run import Run
@@ -65,7 +66,7 @@ def status_table(nodes: Sequence[str], status: Status, episodes: int) -> Table:
         figures = dict(report.figures)
         times = [f"{figures[name]} ms" if name in figures else "" for name in ("step_p50_ms", "step_p99_ms")]
         level = _LEVELS[min(report.level, len(_LEVELS) - 1)]
-        health = level if report.message == "ok" else f"{level} {report.message}"
+        health = level if report.message == "ok" else f"{level} {escape(report.message)}"
         table.add_row(node, figures.get("rate_hz", ""), *times, health)
     return table
 
