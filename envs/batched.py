@@ -1,4 +1,4 @@
-"""A task as a stable-baselines3 `VecEnv`: B simulations, observations and rewards computed on whole arrays."""
+"""A task as a stable-baselines3 `VecEnv`: B simulations, all computed on whole arrays."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
@@ -62,11 +62,12 @@ class BatchedEnv(VecEnv):
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Decide the coming episodes."""
         base = 0 if seed is None else seed
-        self._seeds = np.uint64(base) * np.uint64(1_000_003) + np.arange(self.num_envs, dtype=np.uint64)
+        first = np.uint64(base * 1_000_003 % 2**64)
+        self._env_seeds = first + np.arange(self.num_envs, dtype=np.uint64)
         self._episode = np.zeros(self.num_envs, dtype=np.int64)
         return [base] * self.num_envs
 
-    def reset(self) -> npt.NDArray[np.float32]:  # type: ignore[override]
+    def reset(self) -> npt.NDArray[np.float32]:
         """Start all episodes."""
         self._start(self._all)
         return self._observe(self._all)
@@ -98,7 +99,7 @@ class BatchedEnv(VecEnv):
         return observation, reward.astype(np.float32), done, infos
 
     def _start(self, ids: IdArray) -> None:
-        self.task.reset(ids, episode_seeds(self._seeds[ids], self._episode[ids]))
+        self.task.reset(ids, episode_seeds(self._env_seeds[ids], self._episode[ids]))
         self._episode[ids] += 1
         self._pending = self._pending.copy()
         self._pending[ids] = 0.0
@@ -116,8 +117,7 @@ class BatchedEnv(VecEnv):
         return self.task.observation(zero, zero, np.zeros(self.num_envs, dtype=bool))
 
     def close(self) -> None:
-        """Nothing to free."""
-        self.task.close()
+        """Nothing to free: the batch goes with its last reference."""
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """An attribute, the same for all environments."""

@@ -5,6 +5,8 @@ without OpenGL, the same bits on every machine. `gl` draws with MuJoCo's rendere
 `Appearance` holds what an episode looks like and `add_noise` what a sensor adds.
 """
 
+import os
+import sys
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
@@ -14,11 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from reflexarc.control.errors import RuntimeUnavailableError
-from reflexarc.control.frames import MUJOCO_FROM_OPTICAL, matrix_from_rotation_vector
+from reflexarc.control.frames import matrix_from_rotation_vector
 from reflexarc.control.values import FloatArray
 from reflexarc.envs.randomization import Channel, SeedArray, bits, in_ball, uniform
 
-__all__ = ["Backend", "Camera", "CameraMount", "Frames", "GlCamera", "RaycastCamera", "add_noise", "looking_at"]
+__all__ = [
+    "Backend",
+    "Camera",
+    "CameraMount",
+    "Frames",
+    "GlCamera",
+    "RaycastCamera",
+    "add_noise",
+    "looking_at",
+]
 
 Backend = Literal["raycast", "gl"]
 IdArray = npt.NDArray[np.int64]
@@ -28,6 +39,8 @@ HEIGHT, WIDTH = 128, 80
 
 FOCAL_PX = 64.0
 """90 degrees from top to bottom."""
+
+_FOVY_DEG = float(np.rad2deg(2.0 * np.arctan(HEIGHT / (2.0 * FOCAL_PX))))
 
 POSITION_TOLERANCE_M = 0.01
 ROTATION_TOLERANCE_RAD = float(np.deg2rad(1.0))
@@ -79,7 +92,6 @@ class CameraMount:
         return np.array(
             [[FOCAL_PX, 0.0, (WIDTH - 1) / 2], [0.0, FOCAL_PX, (HEIGHT - 1) / 2], [0.0, 0.0, 1.0]]
         )
-
 
     @property
     def half_view(self) -> tuple[float, float]:
@@ -151,7 +163,7 @@ class Appearance:
 
 
 def _rgb_from_hue(hue_deg: FloatArray, value: FloatArray) -> FloatArray:
-    """RGB of a saturated hue (saturation 0.85), by the formula of Smith, Color gamut transform pairs, 1978."""
+    """RGB of a hue, saturation 0.85, by the formula of Smith, Color gamut transform pairs, 1978."""
     k = (np.array([5.0, 3.0, 1.0])[None, :] + hue_deg[:, None] / 60.0) % 6.0
     return value[:, None] * (1.0 - 0.85 * np.clip(np.minimum(k, 4.0 - k), 0.0, 1.0))
 
@@ -198,11 +210,12 @@ class GlCamera:
 
     def __init__(self, model: mujoco.MjModel) -> None:
         try:
+            _use_egl_by_default()
             self._renderer = mujoco.Renderer(model, height=HEIGHT, width=WIDTH)
         except Exception as error:  # the context raises whatever its platform's library does
             raise RuntimeUnavailableError(
-                f"camera backend 'gl': no OpenGL on this machine ({error}). Install EGL (Debian: apt-get install "
-                "libegl1 libgl1), set MUJOCO_GL=egl, or use the backend 'raycast'."
+                f"camera backend 'gl': no OpenGL on this machine ({error}). Install EGL (Debian: apt-get "
+                "install libegl1 libgl1), set MUJOCO_GL=egl, or use the backend 'raycast'."
             ) from error
 
     def render(self, batch: mujoco.batch.Batch, look: Appearance, ids: IdArray) -> Frames:
@@ -216,12 +229,18 @@ class GlCamera:
         model.light_dir[:] = -look.light[index]
         model.light_diffuse[:] = 1.0 - look.ambient[index]
         model.light_specular[:] = 0.0
+        model.vis.global_.fovy = _FOVY_DEG
         model.vis.headlight.ambient[:] = look.ambient[index]
         model.vis.headlight.diffuse[:] = 0.0
         mujoco.mj_forward(model, data)
         renderer = self._renderer
-        renderer._model = model  # noqa: SLF001 the renderer has no public way to draw a model of the same sizes
-        renderer.update_scene(data, self._view(look, index))
+        renderer._model = model  # the renderer has no public way to draw another model of the same sizes
+        renderer.update_scene(data)
+        rotation = look.rotation[index]
+        for view in renderer.scene.camera:  # both eyes; a free camera would leave out the roll
+            view.pos[:] = look.position[index]
+            view.forward[:] = rotation[:, 2]
+            view.up[:] = -rotation[:, 1]
         renderer.disable_depth_rendering()
         renderer.disable_segmentation_rendering()
         color = renderer.render().copy()
@@ -239,17 +258,18 @@ class GlCamera:
             np.where(hit, segmentation[..., 0], -1).astype(np.int32),
         )
 
-    @staticmethod
-    def _view(look: Appearance, index: int) -> mujoco.MjvCamera:
-        """A free camera at the true pose. Its roll is that of the horizon, so the roll of the 1 degree is left out."""
-        forward = (look.rotation[index] @ MUJOCO_FROM_OPTICAL)[:, 2] * -1.0
-        view = mujoco.MjvCamera()
-        view.type = mujoco.mjtCamera.mjCAMERA_FREE
-        view.distance = 1.0
-        view.lookat[:] = look.position[index] + forward
-        view.azimuth = np.rad2deg(np.arctan2(forward[1], forward[0]))
-        view.elevation = np.rad2deg(np.arcsin(forward[2]))
-        return view
+
+def _use_egl_by_default() -> None:
+    """Have MuJoCo draw without a display, where nobody chose otherwise.
+
+    MuJoCo reads MUJOCO_GL when it is imported, and that import fails where EGL is not installed; here the
+    choice is made when an image is wanted, so that everything else does not depend on OpenGL.
+    """
+    if sys.platform == "linux" and not os.environ.get("MUJOCO_GL"):
+        from mujoco.egl import GLContext  # noqa: PLC0415 see above
+        from mujoco.rendering.classic import gl_context  # noqa: PLC0415
+
+        gl_context.GLContext = GLContext
 
 
 def add_noise(frames: Frames, seeds: SeedArray, step: npt.ArrayLike) -> Frames:

@@ -1,4 +1,4 @@
-"""Randomness: every draw is a function of (seed, step, channel), so nothing depends on how many simulations run.
+"""Randomness: every draw is a function of (seed, step, channel), however many simulations run.
 
 A counter-based generator has no state to keep: a single environment, a batched one and the twin draw the
 same numbers for the same seed, and exactly the same bits on every machine, since only integer arithmetic
@@ -76,12 +76,13 @@ def uniform(seed: SeedArray, step: npt.ArrayLike, channel: Channel, count: int) 
 
 
 def normal(seed: SeedArray, step: npt.ArrayLike, channel: Channel, count: int) -> FloatArray:
-    """Numbers of mean 0 and variance 1 that are nearly normal: the sum of four uniform ones. Shape (B, count).
+    """Nearly normal numbers of mean 0 and variance 1: the sum of four uniform ones. Shape (B, count).
 
     Bounded by 3.46 and with an excess kurtosis of -0.3, in exchange for the same bits everywhere.
     """
     quarters = bits(seed, step, channel, count).view(np.uint16).reshape(len(seed), count, 4)
-    return (quarters.sum(axis=2, dtype=np.int64) - 2 * 65535) * (np.sqrt(3.0) / 65536.0)
+    draws: FloatArray = (quarters.sum(axis=2, dtype=np.int64) - 2 * 65535) * (np.sqrt(3.0) / 65536.0)
+    return draws
 
 
 def in_ball(seed: SeedArray, step: npt.ArrayLike, channel: Channel) -> FloatArray:
@@ -94,5 +95,5 @@ def in_ball(seed: SeedArray, step: npt.ArrayLike, channel: Channel) -> FloatArra
 
 
 def episode_seeds(environment_seed: SeedArray, episode: npt.NDArray[np.int64]) -> SeedArray:
-    """Seed of an environment's n-th episode. Shape (B,)."""
-    return bits(environment_seed, episode, Channel.EPISODE, 1)[:, 0]
+    """Seed of an environment's n-th episode, 2^63 or more: below are the seeds of evaluation. Shape (B,)."""
+    return bits(environment_seed, episode, Channel.EPISODE, 1)[:, 0] | np.uint64(2**63)

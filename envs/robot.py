@@ -37,10 +37,10 @@ JOINT_TORQUE_LIMIT = (150.0, 150.0, 150.0, 28.0, 28.0, 28.0)
 """N m. Source: UR article 'Max. joint torques', e-Series, UR5e (joint sizes 3, 3, 3, 1, 1, 1)."""
 
 READY_POSITION = np.array([-0.414, -1.871, 1.839, -0.347, 1.183, 0.0])
-"""rad. Net at (0.5, 0, 0.55) m, facing forward and 20 degrees up, elbow up, where the Jacobian is best conditioned."""
+"""rad. Net at (0.5, 0, 0.55) m, facing forward and 20 degrees up, elbow up, the Jacobian well conditioned."""
 
 TOOL_OFFSET_M = 0.08
 """Distance of the net's ring from the flange, along the flange's z axis."""
 
 NET_RADIUS = 0.04
-"""m. 'An 8 cm ring' is read as its diameter, the stricter reading: the ball's center has to pass within 4 cm."""
+"""m. 'An 8 cm ring' is read as its diameter, the stricter reading: the ball's center passes within 4 cm."""

@@ -21,8 +21,16 @@ def observation_space() -> gymnasium.spaces.Box:
 
     Joint positions are within a turn; a ball is within 10 m and slower than 20 m/s.
     """
-    bound = {"joint_position": 7.0, "joint_velocity": 10.0, "ball_position": 10.0, "ball_velocity": 20.0, "is_known": 1.0}
-    high = np.concatenate([np.full(size, bound[name]) for name, size in OBSERVATION_LAYOUT]).astype(np.float32)
+    bound = {
+        "joint_position": 7.0,
+        "joint_velocity": 10.0,
+        "ball_position": 10.0,
+        "ball_velocity": 20.0,
+        "is_known": 1.0,
+    }
+    high = np.concatenate([np.full(size, bound[name]) for name, size in OBSERVATION_LAYOUT]).astype(
+        np.float32
+    )
     return gymnasium.spaces.Box(-high, high, dtype=np.float32)
 
 
@@ -31,7 +39,7 @@ def action_space() -> gymnasium.spaces.Box:
     return gymnasium.spaces.Box(-1.0, 1.0, (len(JOINT_NAMES),), np.float32)
 
 
-class ArmEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]]):
+class ArmEnv(gymnasium.Env[Any, Any]):
     """One of the arm's tasks.
 
     Observation: `OBSERVATION_LAYOUT`, with the ball as an ideal estimator would give it (its true state);
@@ -73,10 +81,14 @@ class ArmEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]]):
         info = {"is_success": bool(self.task.is_success()[0]), **self.task.score(0)}
         return self._observation(), float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 
-    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> npt.NDArray[np.uint8] | None:
         """The camera's colour image, shape (128, 80, 3)."""
         return None if self.render_mode is None else self.task.render(_ONLY).color[0]
 
     def _observation(self) -> npt.NDArray[np.float32]:
         truth = self.task.truth()
-        return self.task.observation(truth.position, truth.velocity, np.ones(1, dtype=bool))[0]
+        all_known = np.ones(1, dtype=bool)
+        observation: npt.NDArray[np.float32] = self.task.observation(
+            truth.position, truth.velocity, all_known
+        )[0]
+        return observation

@@ -14,7 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from reflexarc.control.values import FloatArray
-from reflexarc.envs.camera import Appearance, Backend, Camera, CameraMount, Frames, GlCamera, RaycastCamera, add_noise
+from reflexarc.envs.camera import (
+    Appearance,
+    Backend,
+    Camera,
+    CameraMount,
+    Frames,
+    GlCamera,
+    RaycastCamera,
+    add_noise,
+)
 from reflexarc.envs.randomization import Channel, SeedArray, uniform
 from reflexarc.envs.robot import ACCELERATION_LIMIT, JOINT_NAMES, READY_POSITION, VELOCITY_LIMIT
 from reflexarc.envs.sensors import JOINTS, measure_joints
@@ -183,7 +192,7 @@ class ArmTask(ABC):
 
     def render(self, ids: IdArray) -> Frames:
         """What the cameras of some simulations see now, with sensor noise."""
-        assert self._camera is not None, "made without a camera"  # noqa: S101 a mistake of the caller, not of a user
+        assert self._camera is not None, "made without a camera"
         frames = self._camera.render(self.batch, self.look, ids)
         return add_noise(frames, self.seeds[ids], self.steps[ids])
 
@@ -202,9 +211,6 @@ class ArmTask(ABC):
     def state_bytes(self) -> bytes:
         """The physical state, as bytes to compare."""
         return bytes(self._qpos.tobytes() + self._qvel.tobytes() + self._mocap.tobytes())
-
-    def close(self) -> None:
-        """Nothing to free: the batch goes with its last reference."""
 
     @abstractmethod
     def ball_position(self) -> FloatArray:

@@ -20,13 +20,13 @@ __all__ = ["Twin", "make_plant", "nominal_camera_pose"]
 
 _ONLY = np.zeros(1, dtype=np.int64)
 _TOLERANCE = 1e-6
-"""A command may exceed a limit by this before it counts as unsafe: the rounding of one addition."""
+"""By this a command may exceed a limit before it counts as unsafe: the rounding of one addition."""
 
 _SENSORS = ("color", "depth", "camera_info", "joint_states")
 
 
 class Twin:
-    """One simulation on named ports: `color`, `depth`, `camera_info`, `joint_states`, and the input `command`.
+    """One simulation on ports `color`, `depth`, `camera_info`, `joint_states`, and the input `command`.
 
     A frame leaves at the first tick after its delay, and never before an older one. `camera_info` comes with
     the first tick of every episode. The last command acts until another is accepted, as in a forward command
@@ -48,7 +48,9 @@ class Twin:
                 raise FlowError(f"plant: the twin has no output '{name}'. {did_you_mean(name, _SENSORS)}")
         for name, shape in (("color", (HEIGHT, WIDTH, 3)), ("depth", (HEIGHT, WIDTH))):
             if name in ports and ports[name].shape != shape:
-                raise FlowError(f"plant: output '{name}' has shape {ports[name].shape}, the twin's is {shape}.")
+                raise FlowError(
+                    f"plant: output '{name}' has shape {ports[name].shape}, the twin's is {shape}."
+                )
         self._ports = dict(ports)
         self.task = task_class(task_id)(1, nthread=1, has_camera=True, backend=backend)
         self._digest = hashlib.sha256()

@@ -48,11 +48,13 @@ class ArmCatch(ArmTask):
 
     def ball_position(self) -> FloatArray:
         """m, base_link. Shape (B, 3)."""
-        return self._qpos[:, 6:9].copy()
+        position: FloatArray = self._qpos[:, 6:9].copy()
+        return position
 
     def ball_velocity(self) -> FloatArray:
         """m/s. Shape (B, 3)."""
-        return self._qvel[:, 6:9].copy()
+        velocity: FloatArray = self._qvel[:, 6:9].copy()
+        return velocity
 
     def is_hidden(self) -> BoolArray:
         """Nothing but the scene itself hides the ball."""
@@ -96,13 +98,20 @@ class ArmCatch(ArmTask):
         self._in_tool[ids] = self._ball_in_tool()[ids]
 
     def _place_clutter(self, seeds: SeedArray) -> FloatArray:
-        """Behind the thrower, on the floor and beside the ball's paths; a look-alike may come before or behind them."""
+        """Behind the thrower, on the floor, and beside or behind the ball's paths."""
         draw = uniform(seeds, 0, Channel.CLUTTER, 24).reshape(-1, 8, 3)
-        low = np.array([[2.6, -1.8, -0.6], [2.6, -1.8, -0.5], [1.0, -1.5, -0.6], [1.0, -1.5, -0.75], [2.6, -1.5, -0.6]]
-                       + [[2.5, -1.2, -0.3]] * 2 + [[2.5, -1.2, -0.3]])
-        high = np.array([[3.6, 1.8, 1.2], [3.6, 1.8, 1.0], [2.5, 1.5, -0.4], [2.5, 1.5, -0.6], [3.6, 1.5, 1.5]]
-                        + [[3.5, 1.2, 1.6]] * 2 + [[3.5, 1.2, 1.6]])
-        return low + (high - low) * draw
+        low = np.array(
+            [[2.6, -1.8, -0.6], [2.6, -1.8, -0.5], [1.0, -1.5, -0.6], [1.0, -1.5, -0.75], [2.6, -1.5, -0.6]]
+            + [[2.5, -1.2, -0.3]] * 2
+            + [[2.5, -1.2, -0.3]]
+        )
+        high = np.array(
+            [[3.6, 1.8, 1.2], [3.6, 1.8, 1.0], [2.5, 1.5, -0.4], [2.5, 1.5, -0.6], [3.6, 1.5, 1.5]]
+            + [[3.5, 1.2, 1.6]] * 2
+            + [[3.5, 1.2, 1.6]]
+        )
+        places: FloatArray = low + (high - low) * draw
+        return places
 
     def _drive_ball(self) -> None:
         velocity = self._qvel[:, 6:9]
@@ -111,7 +120,8 @@ class ArmCatch(ArmTask):
 
     def _ball_in_tool(self) -> FloatArray:
         relative = self._qpos[:, 6:9] - self.tcp_position
-        return np.einsum("bji,bj->bi", self.tcp_rotation, relative)
+        in_tool: FloatArray = np.einsum("bji,bj->bi", self.tcp_rotation, relative)
+        return in_tool
 
     def _outcome(self) -> Outcome:
         before, after = self._in_tool, self._ball_in_tool()
@@ -155,5 +165,3 @@ def _parabola_minimum(values: FloatArray, index: IdArray) -> FloatArray:
     lowest = center - (right - left) ** 2 / np.where(curvature > 1e-12, 8.0 * curvature, 1.0)
     inside = (index == middle) & (curvature > 1e-12)
     return np.maximum(np.where(inside, lowest, values[rows, index]), 0.0)
-
-

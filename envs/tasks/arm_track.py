@@ -49,23 +49,27 @@ class ArmTrack(ArmTask):
 
     def ball_position(self) -> FloatArray:
         """m, base_link. Shape (B, 3)."""
-        return self._path(self.steps * TICK_S)[0]
+        return self._path(self.steps)[0]
 
     def ball_velocity(self) -> FloatArray:
         """m/s. Shape (B, 3)."""
-        return self._path(self.steps * TICK_S)[1]
+        return self._path(self.steps)[1]
 
     def is_hidden(self) -> BoolArray:
         """Whether the screen is before the ball."""
-        now = (self.steps * TICK_S)[:, None]
-        return ((self._hidden_from <= now) & (now < self._hidden_to)).any(axis=1)
+        return self._is_hidden_at(self.steps)
+
+    def _is_hidden_at(self, steps: IdArray) -> BoolArray:
+        now = (steps * TICK_S)[:, None]
+        hidden: BoolArray = np.any((self._hidden_from <= now) & (now < self._hidden_to), axis=1)
+        return hidden
 
     def is_success(self) -> BoolArray:
         """Whether the tool is within 2 cm of the ball."""
         return self._distance < 0.02
 
     def score(self, index: int) -> dict[str, float]:
-        """Root mean square of the distance of tool and ball from 1 s on, m, with the sums that it is made of."""
+        """Root mean square of the distance of tool and ball from 1 s on, m, with the sums it is made of."""
         count = max(float(self._counted[index]), 1.0)
         return {
             "tracking_rmse_m": float(np.sqrt(self._squared[index] / count)),
@@ -73,8 +77,8 @@ class ArmTrack(ArmTask):
             "squared_error_count": float(self._counted[index]),
         }
 
-    def _path(self, time_s: FloatArray) -> tuple[FloatArray, FloatArray]:
-        angle = self._omega * time_s[:, None, None] + self._phase
+    def _path(self, steps: IdArray) -> tuple[FloatArray, FloatArray]:
+        angle = self._omega * (steps * TICK_S)[:, None, None] + self._phase
         position = _CENTER + (self._amplitude * np.sin(angle)).sum(axis=2)
         return position, (self._amplitude * self._omega * np.cos(angle)).sum(axis=2)
 
@@ -97,7 +101,7 @@ class ArmTrack(ArmTask):
         self._hidden_from[ids] = self._hidden_to[ids] - hidden
         self._squared[ids] = 0.0
         self._counted[ids] = 0.0
-        self._place_ball()
+        self._place_ball(self.steps)
 
     def _after_reset(self, ids: IdArray) -> None:
         self._distance[ids] = np.linalg.norm(self.ball_position() - self.tcp_position, axis=1)[ids]
@@ -107,22 +111,24 @@ class ArmTrack(ArmTask):
         draw = uniform(seeds, 0, Channel.CLUTTER, 24).reshape(-1, 8, 3)
         low = np.tile(np.array([-1.6, -1.2, -0.6]), (8, 1))
         high = np.tile(np.array([-0.4, 1.2, 0.9]), (8, 1))
-        return low + (high - low) * draw
+        places: FloatArray = low + (high - low) * draw
+        return places
 
     def _drive_ball(self) -> None:
-        self._place_ball()
+        # A mocap body stays put during a step: it is placed where it will be at the step's end, so that an
+        # image that is taken there shows it at the time of its stamp.
+        self._place_ball(self.steps + 1)
 
-    def _place_ball(self) -> None:
-        position = self.ball_position()
+    def _place_ball(self, steps: IdArray) -> None:
+        position = self._path(steps)[0]
         self._mocap[:, self._ball] = position
         toward = self.look.position - position
         length = np.linalg.norm(toward, axis=1, keepdims=True)
         before = position + 0.15 * toward / length
-        self._mocap[:, self._screen] = np.where(self.is_hidden()[:, None], before, _PARKED)
+        self._mocap[:, self._screen] = np.where(self._is_hidden_at(steps)[:, None], before, _PARKED)
         self._mocap_quat[:, self._screen] = _facing(toward / length)
 
     def _outcome(self) -> Outcome:
-        self._place_ball()
         self._distance = np.linalg.norm(self.ball_position() - self.tcp_position, axis=1)
         counts = self.steps > _SETTLED_STEPS
         self._squared += np.where(counts, self._distance**2, 0.0)
@@ -140,4 +146,5 @@ def _facing(direction: FloatArray) -> FloatArray:
     """MuJoCo quaternions (w, x, y, z) that turn z to unit directions. Shape (B, 4)."""
     w = 1.0 + direction[:, 2]
     quaternion = np.stack([w, -direction[:, 1], direction[:, 0], np.zeros_like(w)], axis=1)
-    return quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True)
+    unit: FloatArray = quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True)
+    return unit

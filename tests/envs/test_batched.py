@@ -21,7 +21,7 @@ def test_one_step_of_the_batch_and_of_the_single_environment_are_the_same_number
         assert not done.any()
         observations.append(observation)
         rewards.append(reward)
-    seeds = episode_seeds(batch._seeds, np.zeros(count, dtype=np.int64))
+    seeds = episode_seeds(batch._env_seeds, np.zeros(count, dtype=np.int64))
     for index in range(count):
         single = gymnasium.make(task_id).unwrapped
         assert np.array_equal(single.reset(seed=int(seeds[index]))[0], observations[0][index])

@@ -47,6 +47,12 @@ def test_the_ball_is_where_the_true_camera_pose_says(task):
     assert seen >= COUNT // 2
 
 
+def test_an_image_shows_the_ball_at_the_time_of_its_stamp(task):
+    """At 4 m/s a tick is a ball's diameter; at 0.5 m/s it is 5 mm, which a test in pixels would not see."""
+    drawn = task.batch.bind("geom_xpos")[:, task.ball_geom_id]
+    assert np.abs(drawn - task.ball_position()).max() < 1e-12
+
+
 def test_the_true_pose_is_within_the_tolerance_of_the_nominal_one(task):
     mount = task.mount
     assert (np.linalg.norm(task.look.position - mount.position, axis=1) <= POSITION_TOLERANCE_M).all()
@@ -92,7 +98,7 @@ def test_both_backends_see_the_same_scene(task):
     raycast = RaycastCamera().render(task.batch, task.look, IDS[:4])
     drawn = GlCamera(task.model).render(task.batch, task.look, IDS[:4])
     same = raycast.geom == drawn.geom
-    assert same.mean() > 0.9  # GL leaves out the roll of the pose error
+    assert same.mean() > 0.97  # the rest are pixels at edges
     near = same & (raycast.depth > 0)
     assert np.median(np.abs(raycast.depth - drawn.depth)[near]) < 0.01
 
@@ -102,5 +108,7 @@ def test_without_gl_the_backend_says_what_to_do(task, monkeypatch):
         raise OSError("libEGL.so.1: cannot open shared object file")
 
     monkeypatch.setattr(camera_module.mujoco, "Renderer", no_context)
-    with pytest.raises(RuntimeUnavailableError, match=r"apt-get install libegl1 libgl1\), set MUJOCO_GL=egl, or use"):
+    with pytest.raises(
+        RuntimeUnavailableError, match=r"apt-get install libegl1 libgl1\), set MUJOCO_GL=egl, or use"
+    ):
         GlCamera(task.model)

@@ -4,7 +4,9 @@ from hypothesis import strategies as st
 
 from reflexarc.envs.randomization import Channel, bits, episode_seeds, in_ball, normal, uniform
 
-seeds = st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=5).map(lambda s: np.array(s, dtype=np.uint64))
+seeds = st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=5).map(
+    lambda s: np.array(s, dtype=np.uint64)
+)
 
 
 @given(seeds, st.integers(0, 10**6), st.integers(1, 9))
@@ -57,3 +59,4 @@ def test_points_fill_the_ball():
 def test_every_episode_has_a_seed_of_its_own():
     made = episode_seeds(np.repeat(np.arange(50, dtype=np.uint64), 50), np.tile(np.arange(50), 50))
     assert len(set(made.tolist())) == 2500
+    assert made.min() >= 2**63  # never one of evaluation's

@@ -4,7 +4,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
-import reflexarc.envs  # noqa: F401 registers the ids
+import reflexarc.envs
 from reflexarc.control.errors import FlowError, ReflexarcError
 from reflexarc.envs.registry import TASKS, task_class
 
