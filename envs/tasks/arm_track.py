@@ -115,8 +115,8 @@ class ArmTrack(ArmTask):
         return places
 
     def _drive_ball(self) -> None:
-        # A mocap body stays put during a step: it is placed where it will be at the step's end, so that an
-        # image that is taken there shows it at the time of its stamp.
+        # A mocap body stays put during a step: it is placed where it will be at the step's end, so that all
+        # that is computed there is of one time.
         self._place_ball(self.steps + 1)
 
     def _place_ball(self, steps: IdArray) -> None:

@@ -47,8 +47,8 @@ def test_the_ball_is_where_the_true_camera_pose_says(task):
     assert seen >= COUNT // 2
 
 
-def test_an_image_shows_the_ball_at_the_time_of_its_stamp(task):
-    """At 4 m/s a tick is a ball's diameter; at 0.5 m/s it is 5 mm, which a test in pixels would not see."""
+def test_the_simulated_ball_is_where_the_truth_says_at_the_same_time(task):
+    """A tick is 5 mm at 0.5 m/s, which a test in pixels would not see."""
     drawn = task.batch.bind("geom_xpos")[:, task.ball_geom_id]
     assert np.abs(drawn - task.ball_position()).max() < 1e-12
 

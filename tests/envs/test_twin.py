@@ -48,6 +48,7 @@ def test_the_same_seed_and_commands_give_the_states_of_the_environment(task_id):
         if tick > 0:  # an action acts one step later; a command acts from the tick that accepts it
             data = actions[tick - 1].astype(np.float64) * VELOCITY_LIMIT
             twin.accept("command", Float64Array(data=data))
+        twin.sense()  # casts rays, which must not disturb the simulation
         twin.advance()
         env.step(actions[tick])
         assert twin.task.state_bytes() == env.task.state_bytes()
