@@ -1,11 +1,11 @@
 """Lock step over a network: which values belong to which tick, whatever order they arrive in.
 
 A conservative distributed simulation (Chandy and Misra, Asynchronous distributed simulation via a sequence
-of parallel computations, CACM 24(4), 1981). On every tick each node ends with a marker, the null message
-of that scheme: 'tick k is done, and this is what I published in it'. A node works on tick k when it
-has the marker of tick k - L of every producer, L being the producer's declared latency, and every value that
-those markers announce. So the steps, and with them the trajectory, are those of `LocalRuntime`, bit for bit,
-while nodes whose latency allows it work side by side.
+of parallel computations, CACM 24(4), 1981). On every tick each node sends a marker, the null message of
+that scheme: 'this is all that I publish in tick k'. A node works on tick k when it has the marker of tick
+k - L of every producer, L being the producer's declared latency, and every value that those markers
+announce. So the steps, and with them the trajectory, are those of `LocalRuntime`, bit for bit, while nodes
+whose latency allows it work side by side. The plant's marker also says where an episode begins.
 
 A marker names each value by a fingerprint. That tells the values of the flow's own producer from those of
 any stranger who publishes on the same topic: in lock step such a value is refused.
@@ -17,13 +17,18 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
 from reflexarc.control.errors import ValueRefusedError
+from reflexarc.control.flow import PLANT, Flow
 from reflexarc.control.values import Value
 
-__all__ = ["Gate", "Marker", "Wire", "fingerprint", "marker_topic"]
+__all__ = ["Gate", "Marker", "Tick", "Wire", "fingerprint", "make_gate", "marker_topic"]
+
+_LEEWAY_TICKS = 8
+"""How far a module may fall behind that the plant does not hear of otherwise; far less than queues hold."""
 
 
 def marker_topic(node: str) -> str:
@@ -49,19 +54,22 @@ def fingerprint(value: Value) -> int:
 
 @dataclass(frozen=True)
 class Marker:
-    """What a node says when it is done with a tick.
+    """What a node says of a tick that it is done with.
 
     Args:
         tick: Which tick, counted since the flow came up.
         published: Per output port, in the flow's order of ports, the fingerprints of what was published.
+        begins_episode: Whether the plant was reset before this tick.
     """
 
     tick: int
     published: tuple[tuple[int, ...], ...]
+    begins_episode: bool = False
 
     def encode(self) -> list[int]:
-        """As plain integers: the tick, then for each port a count and that many fingerprints."""
-        return [self.tick, *(number for port in self.published for number in (len(port), *port))]
+        """As plain integers: tick, whether an episode begins, then per port a count and its fingerprints."""
+        counted = (number for port in self.published for number in (len(port), *port))
+        return [self.tick, int(self.begins_episode), *counted]
 
     @staticmethod
     def decode(data: Sequence[int], ports: int) -> "Marker":
@@ -71,7 +79,7 @@ class Marker:
             ValueRefusedError: The numbers are not such a marker.
         """
         published = []
-        position = 1
+        position = 2
         for _ in range(ports):
             count = data[position] if position < len(data) else -1
             if not 0 <= count < len(data) - position:
@@ -80,7 +88,7 @@ class Marker:
             position += 1 + count
         if position != len(data):
             raise ValueRefusedError(f"{len(data)} numbers are no marker of {ports} ports")
-        return Marker(data[0], tuple(published))
+        return Marker(data[0], tuple(published), bool(data[1]))
 
 
 @dataclass(frozen=True)
@@ -132,6 +140,20 @@ class _Channel:
         return tuple(taken)
 
 
+class Tick(NamedTuple):
+    """A tick that a node may work on.
+
+    Attributes:
+        number: Counted since the flow came up.
+        begins_episode: Whether everything of before is to be forgotten.
+        values: Per input port, what arrives in it, oldest first.
+    """
+
+    number: int
+    begins_episode: bool
+    values: Mapping[str, tuple[Value, ...]]
+
+
 class Gate:
     """Opens a node's ticks, one after another, each when all that belongs to it is there.
 
@@ -148,16 +170,20 @@ class Gate:
         self._ports = dict(ports)
         self._channels = {port: _Channel() for port in wires}
         self._done = dict.fromkeys(lags, -1)
+        self._beginnings: deque[int] = deque()
         self._first_tick = 0
         self.tick = 0
         """The tick to work on next."""
 
     @property
+    def producers(self) -> tuple[str, ...]:
+        """Whose markers it waits for."""
+        return tuple(self._lags)
+
+    @property
     def strangers(self) -> Counter[str]:
         """Per input port, how many values came that no producer of the flow had announced."""
-        return Counter(
-            {port: channel.strangers for port, channel in self._channels.items() if channel.strangers}
-        )
+        return Counter({port: channel.strangers for port, channel in self._channels.items()})
 
     def arrive(self, port: str, value: Value) -> None:
         """A value came in at an input port."""
@@ -175,34 +201,70 @@ class Gate:
         if marker.tick != self._done[producer] + 1:
             raise ValueRefusedError(f"marker of tick {marker.tick} after that of {self._done[producer]}")
         self._done[producer] = marker.tick
+        if marker.begins_episode:
+            self.begin_episode(marker.tick)
         for port, wire in self._wires.items():
             if wire.producer == producer:
                 channel = self._channels[port]
                 channel.announced.extend((marker.tick, mark) for mark in marker.published[wire.index])
                 channel.match()
 
-    def open(self) -> dict[str, tuple[Value, ...]] | None:
-        """The values of the next tick per input port, oldest first; None while some are still to come."""
-        if any(self._done[producer] < self._due(producer) for producer in self._lags):
-            return None
-        if not all(c.is_complete(self._due(self._wires[p].producer)) for p, c in self._channels.items()):
+    def begin_episode(self, tick: int) -> None:
+        """No value of an earlier tick is to reach this tick or a later one."""
+        self._beginnings.append(tick)
+
+    def open(self) -> Tick | None:
+        """The next tick, or None while something of it is still to come."""
+        begins = bool(self._beginnings) and self._beginnings[0] == self.tick
+        first_tick = self.tick if begins else self._first_tick
+        due = {}
+        for producer, lag in self._lags.items():
+            # Of an earlier episode nothing is due; still nobody may fall behind until queues overflow.
+            is_of_episode = self.tick - lag >= first_tick
+            due[producer] = self.tick - lag if is_of_episode else -1
+            if self._done[producer] < (due[producer] if is_of_episode else self.tick - _LEEWAY_TICKS):
+                return None
+        if not all(c.is_complete(due[self._wires[port].producer]) for port, c in self._channels.items()):
             return None
         values = {
-            port: channel.take(self._first_tick, self._due(self._wires[port].producer))
+            port: channel.take(first_tick, due[self._wires[port].producer])
             for port, channel in self._channels.items()
         }
+        if begins:
+            self._beginnings.popleft()
+        self._first_tick = first_tick
         self.tick += 1
-        return values
+        return Tick(self.tick - 1, begins, values)
 
     def has_all_done(self, tick: int) -> bool:
         """Whether every producer has finished a tick."""
         return all(done >= tick for done in self._done.values())
 
-    def start_episode(self) -> None:
-        """Begin anew with the next tick: no value of an earlier tick reaches it."""
-        self._first_tick = self.tick
 
-    def _due(self, producer: str) -> int:
-        """The newest tick of a producer that the next tick needs; -1 where it needs none of this episode."""
-        due = self.tick - self._lags[producer]
-        return due if due >= self._first_tick else -1
+def make_gate(flow: Flow, node: str) -> Gate:
+    """The gate of a module, or of the plant, in its flow."""
+    inputs = flow.inputs(node)
+    lags = {source.node: flow.latency_ticks(source.node) for source in inputs.values()}
+    if node == PLANT:
+        # A module that the plant would never hear of could fall behind until its queues overflow.
+        unheard = set(flow.modules) - _upstream_of_plant(flow)
+        lags = {**dict.fromkeys(sorted(unheard), _LEEWAY_TICKS), **lags}
+    else:
+        # Everyone keeps the plant's time, or what is behind a slow module would run past an episode's end.
+        lags[PLANT] = 0
+    order = {producer: list(flow.outputs(producer)) for producer in lags}
+    wires = {
+        port: Wire(source.node, order[source.node].index(source.port)) for port, source in inputs.items()
+    }
+    return Gate(wires, lags, {producer: len(ports) for producer, ports in order.items()})
+
+
+def _upstream_of_plant(flow: Flow) -> set[str]:
+    """Modules that the plant's commands depend on, so that it waits for them in any case."""
+    found: set[str] = set()
+    pending = [PLANT]
+    while pending:
+        sources = {source.node for source in flow.inputs(pending.pop()).values()} - found - {PLANT}
+        found |= sources
+        pending += sources
+    return found

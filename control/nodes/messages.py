@@ -9,7 +9,7 @@ refused with a reason, which the receiving node counts.
 import sys
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,14 @@ from builtin_interfaces.msg import Duration, Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry as OdometryMessage
+from sensor_msgs.msg import CameraInfo as CameraInfoMessage
+from sensor_msgs.msg import Image as ImageMessage
+from sensor_msgs.msg import Imu as ImuMessage
+from sensor_msgs.msg import JointState as JointStateMessage
+from std_msgs.msg import Float64MultiArray, Header, MultiArrayDimension
+from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
+from trajectory_msgs.msg import JointTrajectoryPoint
+
 from reflexarc.control.errors import ValueRefusedError, did_you_mean
 from reflexarc.control.ports import MessageType
 from reflexarc.control.values import (
@@ -33,13 +41,6 @@ from reflexarc.control.values import (
     PoseWithCovariance,
     Value,
 )
-from sensor_msgs.msg import CameraInfo as CameraInfoMessage
-from sensor_msgs.msg import Image as ImageMessage
-from sensor_msgs.msg import Imu as ImuMessage
-from sensor_msgs.msg import JointState as JointStateMessage
-from std_msgs.msg import Float64MultiArray, Header, MultiArrayDimension
-from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
-from trajectory_msgs.msg import JointTrajectoryPoint
 
 __all__ = ["from_message", "message_class", "time_message", "to_message"]
 
@@ -132,7 +133,7 @@ def _encode_image(value: Image) -> ImageMessage:
     message.is_bigendian = int(_BIG_ENDIAN_HERE)
     message.step = shape[1] * pixel.channels * pixel.dtype.itemsize
     data = array("B")
-    data.frombytes(np.ascontiguousarray(value.data).reshape(-1).view(np.uint8))
+    data.frombytes(np.ascontiguousarray(value.data).reshape(-1).view(np.uint8).data)
     message.data = data
     return message
 
@@ -430,4 +431,4 @@ _CODECS: dict[MessageType, _Codec] = {
     MessageType.DIAGNOSTICS: _Codec(Diagnostics, DiagnosticArray, _encode_diagnostics, _decode_diagnostics),
 }
 _CODEC_OF_VALUE = {codec.value: codec for codec in _CODECS.values()}
-_CODEC_OF_MESSAGE = {cast(type, codec.message): codec for codec in _CODECS.values()}
+_CODEC_OF_MESSAGE = {codec.message: codec for codec in _CODECS.values()}

@@ -8,6 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import CameraInfo as CameraInfoMessage
+from std_msgs.msg import Float64MultiArray, MultiArrayDimension
+from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
+from trajectory_msgs.msg import JointTrajectoryPoint
+
 from reflexarc.control.errors import ValueRefusedError
 from reflexarc.control.nodes.messages import from_message, message_class, to_message
 from reflexarc.control.ports import MessageType
@@ -23,10 +28,6 @@ from reflexarc.control.values import (
     Odometry,
     PoseWithCovariance,
 )
-from sensor_msgs.msg import CameraInfo as CameraInfoMessage
-from std_msgs.msg import Float64MultiArray, MultiArrayDimension
-from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
-from trajectory_msgs.msg import JointTrajectoryPoint
 
 pytestmark = pytest.mark.ros
 

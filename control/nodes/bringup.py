@@ -1,0 +1,306 @@
+"""Bringup: one process per node, up from the actuators back to the sensors, down in reverse.
+
+`run_ros` is the whole of RosRuntime as the command line sees it. The launcher starts the processes, asks them
+for their transitions, and waits for the twin's result; no value of the flow passes through it. Whatever ends
+the run, the nodes that command the robot halt it first, and nothing stays behind: no process, no file.
+"""
+
+import json
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from reflexarc.control.artifacts.store import SHIPPED_STORE
+from reflexarc.control.errors import FlowError, RuntimeUnavailableError
+from reflexarc.control.flow import Flow
+from reflexarc.control.nodes import Clock
+from reflexarc.control.nodes.children import Children
+from reflexarc.control.nodes.environment import domain_id, isolated, shared_memory_cleaned
+from reflexarc.control.run_result import Episode, RunResult
+from reflexarc.control.values import Diagnostic
+
+if TYPE_CHECKING:
+    from reflexarc.control.nodes.lifecycle import LifecycleClient
+
+__all__ = ["TWIN", "Status", "run_ros"]
+
+TWIN = "twin"
+"""Node name of the plant in simulation."""
+
+_NODES = "reflexarc.control.nodes"
+_START_WITHIN_S = 60.0
+"""Five processes import onnxruntime, MuJoCo and rclpy on two cores in some 4 s."""
+_TRANSITION_WITHIN_S = 30.0
+_POLL_S = 0.05
+_HALT_WITHIN_S = 0.5
+_SOON_S = 1.0
+_END_WITHIN_S = 0.7
+"""After a Ctrl-C the commanders have half a second to halt, all nodes one to stop, and then their processes
+0.7 s to end, or they are killed: 2 s were promised. After the last episode there is no hurry to stop."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run stands.
+
+    Args:
+        phase: `starting` or `running`.
+        nodes: Last health report of each node that has sent one.
+        episodes: Those that are over.
+    """
+
+    phase: str
+    nodes: Mapping[str, Diagnostic]
+    episodes: Sequence[Episode]
+
+
+def run_ros(
+    flow: Flow,
+    seeds: Sequence[int],
+    clock: Clock = "lockstep",
+    on_status: Callable[[Status], None] = lambda status: None,
+    store: Path = SHIPPED_STORE,
+) -> RunResult:
+    """Run one episode per seed over ROS 2, with a process per module and one for the twin.
+
+    SIGINT and SIGTERM take everything down and then have their usual effect.
+
+    Args:
+        flow: The flow.
+        seeds: Each decides its whole episode.
+        clock: What drives it.
+        on_status: Called when something has changed.
+        store: Folder of the artifacts.
+
+    Raises:
+        FlowError: A module has the name of the plant's node.
+        RuntimeUnavailableError: There is no ROS 2, or a node cannot start or has ended; the message gives
+            that node's own reason.
+    """
+    if find_spec("rclpy") is None:
+        raise RuntimeUnavailableError(
+            "ROS 2 is not installed. Run: pip install 'reflexarc[ros]', or source your ROS 2."
+        )
+    if TWIN in flow.modules:
+        raise FlowError(
+            f"{flow.name}: no module can be called '{TWIN}', which is the plant's node. Rename it."
+        )
+    with _signals_deferred() as signals, shared_memory_cleaned():
+        directory = Path(tempfile.mkdtemp(prefix="reflexarc-"))
+        run = _Run(flow, clock, directory, signals, on_status)
+        try:
+            domain = domain_id()
+            with isolated(domain, directory):
+                return run.to_the_end(seeds, store, domain)
+        finally:
+            if not run.has_crashed:
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+class _InterruptedError(Exception):
+    """SIGINT or SIGTERM came."""
+
+
+class _Run:
+    """One run, from the first process to the last."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        clock: Clock,
+        directory: Path,
+        signals: list[int],
+        on_status: Callable[[Status], None],
+    ) -> None:
+        self._flow = flow
+        self._clock = clock
+        self._directory = directory
+        self._signals = signals
+        self._on_status = on_status
+        self._children = Children(directory)
+        self._health: dict[str, Diagnostic] = {}
+        self._episodes: list[Episode] = []
+        self._phase = "starting"
+        self._names = (*reversed(flow.order), TWIN)
+        """All nodes, from the actuators back to the sensors."""
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether a process has ended by itself, so that its log is worth reading."""
+        return self._children.has_crashed
+
+    def to_the_end(self, seeds: Sequence[int], store: Path, domain: int) -> RunResult:
+        """Start everything, wait for the twin's result, take everything down."""
+        try:
+            self._start(seeds, store)
+            client = _lifecycle_client(self._names, domain, self._take_health)
+            try:
+                try:
+                    self._up(client)
+                    self._watch(client)
+                except BaseException:
+                    self._down(client, _SOON_S)
+                    raise
+                self._down(client, _TRANSITION_WITHIN_S)
+            finally:
+                # When all others have ended: processes that leave DDS together sometimes hang in it.
+                self._children.kill()
+                client.close()
+            return self._result()
+        except _InterruptedError:
+            raise KeyboardInterrupt from None
+        finally:
+            self._children.kill()
+
+    # --- up
+
+    def _start(self, seeds: Sequence[int], store: Path) -> None:
+        flow_file = self._directory / "flow.json"
+        flow_file.write_text(self._flow.model_dump_json())
+        common = {
+            "flow": str(flow_file),
+            "clock": self._clock,
+            "store": str(store.absolute()),
+            "run_directory": str(self._directory),
+            # In lock step each marker brings the time; reading /clock as well would only cost.
+            "use_sim_time": self._clock == "realtime",
+        }
+        for name in self._names:
+            # A file for each: parsing a long list of seeds takes long where it belongs to another node.
+            own = {"seeds": list(seeds), "use_sim_time": False} if name == TWIN else {}
+            parameters_file = self._directory / f"{name}.yaml"
+            parameters_file.write_text(json.dumps({name: {"ros__parameters": common | own}}))  # JSON is YAML
+            module = f"{_NODES}.twin_node" if name == TWIN else f"{_NODES}.module_node"
+            arguments = ["--ros-args", "-r", f"__node:={name}", "--params-file", str(parameters_file)]
+            self._children.start(name, module, arguments)
+
+    def _up(self, client: "LifecycleClient") -> None:
+        until = time.monotonic() + _START_WITHIN_S
+        while absent := [name for name in self._names if not client.is_up(name)]:
+            self._check()
+            if time.monotonic() > until:
+                reason = self._children.reason(absent[0])
+                raise RuntimeUnavailableError(
+                    f"{', '.join(absent)} did not come up in {_START_WITHIN_S:.0f} s: {reason}"
+                )
+            client.spin(_POLL_S)
+        for transition in ("configure", "activate"):
+            for name in self._names:
+                if not client.change(name, transition, _TRANSITION_WITHIN_S, self._check):
+                    raise RuntimeUnavailableError(
+                        f"{name} cannot {transition}: {self._children.reason(name)}"
+                    )
+        self._phase = "running"
+
+    # --- running
+
+    def _watch(self, client: "LifecycleClient") -> None:
+        while not (self._directory / "result.json").exists():
+            self._check()
+            client.spin(_POLL_S)
+            self._read_episodes()
+
+    def _check(self) -> None:
+        if self._signals:
+            raise _InterruptedError
+        self._children.check()
+
+    def _take_health(self, report: Diagnostic) -> None:
+        if report.name in self._names:
+            self._health[report.name] = report
+            self._tell()
+
+    def _read_episodes(self) -> None:
+        path = self._directory / "episodes.jsonl"
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        lines = [line for line in lines if line.endswith("\n")]  # the twin may be in the middle of one
+        if len(lines) > len(self._episodes):
+            self._episodes = [Episode(**json.loads(line)) for line in lines]
+            self._tell()
+
+    def _tell(self) -> None:
+        self._on_status(Status(self._phase, dict(self._health), tuple(self._episodes)))
+
+    # --- down
+
+    def _down(self, client: "LifecycleClient", patience_s: float) -> None:
+        """Halt the robot, then stop the nodes from the sensors to the actuators, then end the processes."""
+        begin = time.monotonic()
+        commanders = {source.node for source in self._flow.plant.inputs.values()}
+        others = [name for name in reversed(self._names) if name not in commanders]
+        for name in (*commanders, *others):
+            within_s = min(_HALT_WITHIN_S, patience_s) if name in commanders else patience_s
+            left_s = max(0.0, begin + within_s - time.monotonic())
+            if not client.is_up(name):
+                continue
+            with suppress(RuntimeUnavailableError):  # it has ended, so there is nothing left to stop
+                client.change(name, "deactivate", left_s, partial(self._children.check, name))
+        self._children.terminate([*others, *commanders])
+        self._children.wait(max(time.monotonic(), begin + _SOON_S) + _END_WITHIN_S)
+
+    def _result(self) -> RunResult:
+        from reflexarc.control.nodes.records import read_steps  # noqa: PLC0415
+
+        self._read_episodes()
+        result: dict[str, Any] = json.loads((self._directory / "result.json").read_text())
+        records, rejections = {}, {}
+        for name in self._flow.modules:
+            path = self._directory / f"{name}.npz"
+            if not path.exists():
+                raise RuntimeUnavailableError(
+                    f"{name} ended without its records: {self._children.reason(name)}"
+                )
+            records[name], rejections[name] = read_steps(path)
+        if result["faults"]:
+            rejections[TWIN] = result["faults"]
+        return RunResult(
+            episodes=tuple(self._episodes),
+            trajectory_sha256=result["trajectory_sha256"],
+            missed_deadlines=result["missed_deadlines"],
+            records=records,
+            rejections=rejections,
+            clock_at=dict(result["clock_at"]) if self._clock == "realtime" else None,
+        )
+
+
+def _lifecycle_client(
+    names: Sequence[str], domain: int, on_health: Callable[[Diagnostic], None]
+) -> "LifecycleClient":
+    try:
+        from reflexarc.control.nodes.lifecycle import LifecycleClient  # noqa: PLC0415 the CLI starts without ROS 2
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            f"ROS 2 cannot be loaded ({error}). Run: pip install 'reflexarc[ros]', or source your ROS 2."
+        ) from error
+    return LifecycleClient(names, domain, on_health)
+
+
+@contextmanager
+def _signals_deferred() -> Iterator[list[int]]:
+    """While open, SIGINT and SIGTERM are only noted; on leaving they have the effect that they had before."""
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield came  # Python lets only the main thread handle signals, so there the caller does
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

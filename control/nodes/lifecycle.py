@@ -1,0 +1,103 @@
+"""Lifecycle: the launcher's ear and voice in the flow: transitions of the nodes, and what they report.
+
+The launcher uses ROS 2 for this alone; no value of the flow passes through it.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.signals import SignalHandlerOptions
+
+from reflexarc.control.nodes.messages import from_message
+from reflexarc.control.nodes.process import make_executor
+from reflexarc.control.values import Diagnostic, Diagnostics
+
+__all__ = ["TRANSITIONS", "LifecycleClient"]
+
+TRANSITIONS = {
+    "configure": Transition.TRANSITION_CONFIGURE,
+    "activate": Transition.TRANSITION_ACTIVATE,
+    "deactivate": Transition.TRANSITION_DEACTIVATE,
+    "cleanup": Transition.TRANSITION_CLEANUP,
+}
+
+_POLL_S = 0.02
+
+
+class LifecycleClient:
+    """Speaks with the lifecycle nodes of one flow, in a ROS 2 context of its own.
+
+    Args:
+        nodes: Names of the nodes.
+        domain_id: ROS domain.
+        on_health: Called with every health report that arrives.
+    """
+
+    def __init__(self, nodes: Sequence[str], domain_id: int, on_health: Callable[[Diagnostic], None]) -> None:
+        self._context = rclpy.Context()
+        rclpy.init(
+            args=[],
+            context=self._context,
+            domain_id=domain_id,
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+        self._node = rclpy.create_node("launcher", context=self._context, enable_rosout=False)
+        self._executor = make_executor(self._context)
+        self._executor.add_node(self._node)
+        self._clients: dict[str, Any] = {
+            name: self._node.create_client(ChangeState, f"{name}/change_state") for name in nodes
+        }
+        self._on_health = on_health
+        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._take_health, 50)
+
+    def spin(self, seconds: float) -> None:
+        """Handle what arrives within this time."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+
+    def is_up(self, name: str) -> bool:
+        """Whether a node can be asked for a transition."""
+        return bool(self._clients[name].service_is_ready())
+
+    def change(self, name: str, transition: str, timeout_s: float, check: Callable[[], None]) -> bool | None:
+        """Ask a node for a transition.
+
+        Args:
+            name: The node.
+            transition: One of `TRANSITIONS`.
+            timeout_s: How long to wait for the answer.
+            check: Called again and again meanwhile; may raise.
+
+        Returns:
+            Whether it succeeded; None where no answer came (some versions of ROS 2 leave an illegal
+            transition without one).
+        """
+        future = self._clients[name].call_async(
+            ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
+        )
+        until = time.monotonic() + timeout_s
+        while not future.done():
+            if time.monotonic() > until:
+                return None
+            check()
+            self._executor.spin_once(timeout_sec=_POLL_S)
+        response: Any = future.result()
+        return bool(response.success)
+
+    def close(self) -> None:
+        """Leave ROS 2."""
+        self._executor.shutdown()
+        self._node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def _take_health(self, message: DiagnosticArray) -> None:
+        report = from_message(message)
+        if isinstance(report, Diagnostics):
+            for entry in report.entries:
+                self._on_health(entry)

@@ -1,0 +1,167 @@
+"""ModuleNode: one lifecycle node that hosts any module.
+
+It carries messages to the module and back and knows nothing of what the module does. In real time an arriving
+message makes the module step, or a timer where its deadline has passed; in lock step the gate does.
+`python -m reflexarc.control.nodes.module_node --ros-args -r __node:=guard -p flow:=arm_catch`
+"""
+
+import time
+from collections import Counter
+
+from std_srvs.srv import Trigger
+
+from reflexarc.control.artifacts.store import SHIPPED_STORE, resolve_artifacts
+from reflexarc.control.errors import FlowError, did_you_mean
+from reflexarc.control.inbox import Inbox
+from reflexarc.control.module import Outputs
+from reflexarc.control.modules import make_module
+from reflexarc.control.nodes.flow_node import FlowNode
+from reflexarc.control.nodes.process import host
+from reflexarc.control.nodes.records import StepLog
+from reflexarc.control.trace import StepRecord, newest_stamps, output_stamp
+from reflexarc.control.values import Value
+
+__all__ = ["ModuleNode", "main"]
+
+_IDLE_S = 0.1
+"""`spin_once` returns at the latest after this, so that a signal is seen."""
+
+
+class ModuleNode(FlowNode):
+    """Hosts the module of the flow that has the node's name."""
+
+    def __init__(self) -> None:
+        super().__init__("module")
+        self.create_service(Trigger, "~/reset", self._on_reset)
+
+    def work(self) -> float:
+        """Nothing: callbacks do all."""
+        return _IDLE_S
+
+    def load(self) -> str:
+        """Make the module with its verified artifact, and its inbox."""
+        name = self.get_name()
+        if name not in self.flow.modules:
+            raise FlowError(
+                f"{name}: flow {self.flow.name} has no such module. {did_you_mean(name, self.flow.modules)}"
+            )
+        spec = self.flow.modules[name]
+        alone = self.flow.model_copy(update={"modules": {name: spec}})
+        artifacts = resolve_artifacts(alone, self.parameters.store or SHIPPED_STORE)
+        self._module = make_module(spec, artifacts.get(name))
+        self._inbox = Inbox(
+            {port: self.flow.port(source) for port, source in spec.inputs.items()},
+            spec.trigger,
+            None if spec.deadline_s is None else round(spec.deadline_s * 1e9),
+        )
+        self._log = StepLog(tuple(spec.inputs))
+        self._deadline_timer = None
+        if spec.deadline_s is not None and not self.is_lockstep:
+            # Flow time passes in ticks, so that is how often a deadline can pass.
+            self._deadline_timer = self.create_timer(self.flow.tick_ns * 1e-9, self._on_deadline)
+        return name
+
+    def start(self) -> None:
+        """Start from nothing known."""
+        self._reset(self._now_ns())
+
+    def halt(self) -> None:
+        """Send a guard's last command, stand still, and write the records."""
+        if hasattr(self._module, "halt"):
+            self._publish(self._module.halt(self._now_ns()))
+            if self.is_lockstep:
+                self.finish_tick(self.gate.tick)
+        directory = self.parameters.run_directory
+        if directory is not None:
+            self._log.write(directory / f"{self.get_name()}.npz", self.faults())
+
+    def unload(self) -> None:
+        """Drop the module and what waits for it."""
+        if self._deadline_timer is not None:
+            self.destroy_timer(self._deadline_timer)
+        del self._module, self._inbox, self._log
+
+    def receive(self, port: str, value: Value) -> None:
+        """Take a value in, and step if it was the last one missing."""
+        if self._inbox.deliver(port, value):
+            self._step(self._now_ns())
+
+    def tick(self) -> None:
+        """Do every tick whose values are complete."""
+        while (tick := self.gate.open()) is not None:
+            now_ns = tick.number * self.flow.tick_ns
+            if tick.begins_episode:
+                self._reset(now_ns)
+            for port, values in tick.values.items():
+                for value in values:
+                    self._inbox.deliver(port, value)
+            self._step(now_ns)
+            self.finish_tick(tick.number)
+
+    def refuse(self, port: str, reason: str) -> None:
+        """Count a message that could not be read."""
+        self._inbox.refuse(port, reason)
+
+    def faults(self) -> Counter[str]:
+        """What the codec, the inbox, the gate and the module itself refused, and what came late."""
+        refused = self.refused + self._inbox.rejections + Counter(self._module.rejections)
+        if self.is_lockstep:
+            refused += Counter(
+                {f"{p}: not from its producer": n for p, n in self.gate.strangers.items() if n}
+            )
+        return self.health.faults(refused, self._inbox.late_steps)
+
+    def _step(self, now_ns: int) -> None:
+        while self._inbox.is_ready(now_ns):
+            inputs = self._inbox.take(now_ns)
+            outputs = self._module.step(inputs, now_ns)
+            self._publish(outputs)
+            published_ns = time.monotonic_ns()
+            self._log.append(
+                StepRecord(
+                    now_ns=now_ns,
+                    output_stamp_ns=output_stamp(outputs, now_ns),
+                    input_stamps_ns=newest_stamps(inputs),
+                    received_ns=self.received_ns,
+                    published_ns=published_ns,
+                )
+            )
+            self.health.stepped(published_ns - self.received_ns)
+
+    def _publish(self, outputs: Outputs) -> None:
+        for port, value in outputs.items():
+            self.publish(port, value)
+
+    def _now_ns(self) -> int:
+        if self.is_lockstep:
+            return self.gate.tick * self.flow.tick_ns
+        return int(self.get_clock().now().nanoseconds)
+
+    def _on_deadline(self) -> None:
+        if self.is_active:
+            self.received_ns = time.monotonic_ns()
+            self._step(self._now_ns())
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self.is_active and not self.is_lockstep
+        if response.success:
+            self._reset(self._now_ns())
+        elif self.is_lockstep:
+            response.message = "in lock step the plant says with its marker where an episode begins"
+        else:
+            response.message = f"{self.get_name()} is not active"
+        return response
+
+    def _reset(self, now_ns: int) -> None:
+        self._inbox.reset(now_ns)
+        self._module.reset()
+        self.health.pause()
+
+
+def main() -> None:
+    """Run a module's node until it is told to end."""
+    host(ModuleNode)
+
+
+if __name__ == "__main__":
+    main()

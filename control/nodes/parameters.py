@@ -1,0 +1,74 @@
+"""Parameters: what a node is told when it starts, as ROS 2 parameters, read once at configure."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast, get_args
+
+from rclpy.node import Node
+
+from reflexarc.control.errors import ValueRefusedError, did_you_mean
+from reflexarc.control.flow import Flow
+from reflexarc.control.flow_file import load_flow
+from reflexarc.control.nodes import Clock
+
+__all__ = ["NodeParameters"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeParameters:
+    """Parameters that every node of a flow has.
+
+    Args:
+        flow: Name or path of the flow file, or path of a flow that the launcher wrote (`.json`).
+        clock: `lockstep` or `realtime`.
+        store: Folder of the artifacts, or None for those that come with the project.
+        run_directory: Where the node leaves its records, or None to leave none.
+    """
+
+    flow: str
+    clock: Clock
+    store: Path | None
+    run_directory: Path | None
+
+    def load_flow(self) -> Flow:
+        """The flow that the node belongs to.
+
+        Raises:
+            FlowError: It cannot be read, or is wrong.
+        """
+        path = Path(self.flow)
+        if path.suffix == ".json":
+            return Flow.model_validate_json(path.read_bytes())
+        return load_flow(self.flow)
+
+    @staticmethod
+    def declare(node: Node) -> None:
+        """Declare them, with the defaults for a node that is started by hand."""
+        for name, default in {"flow": "", "clock": "realtime", "store": "", "run_directory": ""}.items():
+            node.declare_parameter(name, default)
+
+    @staticmethod
+    def read(node: Node) -> "NodeParameters":
+        """What they are now.
+
+        Raises:
+            ValueRefusedError: One of them cannot be right.
+        """
+        flow, clock, store, run_directory = (
+            node.get_parameter(name).get_parameter_value().string_value
+            for name in ("flow", "clock", "store", "run_directory")
+        )
+        if not flow:
+            raise ValueRefusedError(
+                f"{node.get_name()}: parameter flow is not set. Give a flow's name or path."
+            )
+        if clock not in get_args(Clock):
+            raise ValueRefusedError(
+                f"{node.get_name()}: parameter clock is '{clock}'. {did_you_mean(clock, get_args(Clock))}"
+            )
+        return NodeParameters(
+            flow=flow,
+            clock=cast(Clock, clock),
+            store=Path(store) if store else None,
+            run_directory=Path(run_directory) if run_directory else None,
+        )

@@ -1,0 +1,117 @@
+"""Process: how a node lives in an operating system process, and how it ends.
+
+The idioms were measured on the ROS 2 wheels: rclpy's own signal handlers make 9 % of processes end with an
+error, `spin()` of the events executor is deaf to signals, and 0.3 to 2 % of processes that end together
+hang in the teardown of DDS. So: an own flag, spinning in short turns, and an alarm that ends what hangs.
+"""
+
+import ctypes
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Protocol, cast
+
+import rclpy
+from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+from setproctitle import setproctitle
+
+from reflexarc.control.errors import ReflexarcError
+from reflexarc.control.nodes.children import LAUNCHER_PID
+
+__all__ = ["HostedNode", "host", "make_executor"]
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_END_WITHIN_S = 2
+"""The promise of the launcher: everything has ended 2 s after Ctrl-C."""
+
+
+class HostedNode(Protocol):
+    """What `host` needs of a node."""
+
+    def work(self) -> float:
+        """Do what is due; return after how many seconds to be called again at the latest."""
+
+    def end(self) -> None:
+        """Leave the robot still and the records written."""
+
+    def get_logger(self) -> RcutilsLogger:
+        """The node's logger."""
+
+    def get_name(self) -> str:
+        """The node's name, which the process takes over."""
+
+    def destroy_node(self) -> None:
+        """Free what the node holds."""
+
+
+def make_executor(context: rclpy.Context | None = None) -> Executor:
+    """The events executor, which costs half as much per hop, or the default one where there is none."""
+    try:
+        from rclpy.experimental.events_executor import EventsExecutor  # noqa: PLC0415 not in every ROS 2
+    except ImportError:
+        return SingleThreadedExecutor(context=context)
+    return EventsExecutor(context=context)
+
+
+def host(make_node: Callable[[], HostedNode], arguments: Sequence[str] | None = None) -> None:
+    """Run one node until SIGINT, SIGTERM or the end of the launcher.
+
+    Args:
+        make_node: Makes the node, a `HostedNode` of rclpy.
+        arguments: Command line with `--ros-args`, or None for that of the process.
+    """
+    is_ending = _end_on_signal()
+    _end_with_launcher()
+    rclpy.init(
+        args=None if arguments is None else list(arguments), signal_handler_options=SignalHandlerOptions.NO
+    )
+    node = make_node()
+    setproctitle(node.get_name())
+    executor = make_executor()
+    executor.add_node(cast(Node, node))
+    never: Future[None] = Future(executor=executor)
+    gc.freeze()  # what was imported stays: no need to walk through it in every collection
+    try:
+        while not is_ending():
+            # Not `spin_once`, which would come back to Python after every callback.
+            executor.spin_until_future_complete(never, timeout_sec=node.work())
+        node.end()
+    except ReflexarcError as error:
+        node.get_logger().fatal(str(error))
+        sys.exit(1)
+    finally:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(_END_WITHIN_S)
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _end_on_signal() -> Callable[[], bool]:
+    """A question that turns true with SIGINT or SIGTERM; from then on the process has two seconds."""
+    signals: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(_END_WITHIN_S)
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+    return lambda: bool(signals)
+
+
+def _end_with_launcher() -> None:
+    """Have the kernel send SIGTERM when the launcher is gone, however it went."""
+    launcher = os.environ.get(LAUNCHER_PID)
+    if launcher is None:
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(launcher):  # it was gone before we asked
+        sys.exit(1)

@@ -1,0 +1,106 @@
+"""Whatever ends a run, the robot is halted, no process stays, and nothing is left in /dev/shm."""
+
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # where the processes of nodes find the parts as well
+pytest.importorskip("rclpy", reason="needs the ROS 2 wheels: pip install 'reflexarc[ros]'")
+
+from ros_support import (
+    children_of,
+    is_alive,
+    launcher,
+    run_directories,
+    shared_memory_files,
+    stranger,
+    wait_until_gone,
+    wait_until_running,
+)
+from std_msgs.msg import Float64MultiArray
+
+pytestmark = pytest.mark.ros
+
+MANY = 10_000
+"""Episodes: more than a test waits for."""
+
+NODES = ["guard", "pilot", "smoother", "spotter", "twin"]
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing(ros_domain):
+    files, directories = shared_memory_files(), run_directories()
+    yield
+    assert shared_memory_files() <= files
+    left = run_directories() - directories
+    for directory in left:
+        shutil.rmtree(directory)
+    assert not left, "a run directory was left behind"
+
+
+@pytest.mark.parametrize(("clock", "number"), [("lockstep", signal.SIGINT), ("realtime", signal.SIGTERM)])
+def test_a_signal_halts_the_robot_and_ends_everything(clock, number, tmp_path):
+    commands = []
+    with launcher(clock, MANY) as process, stranger(tmp_path) as (node, executor):
+        node.create_subscription(
+            Float64MultiArray, "forward_velocity_controller/commands", lambda m: commands.append(m.data), 100
+        )
+        wait_until_running(process)
+        family = children_of(process.pid)
+        assert sorted(family.values()) == NODES
+        until = time.monotonic() + 20
+        while not any(any(command) for command in commands) and time.monotonic() < until:
+            executor.spin_once(timeout_sec=0.1)
+        assert any(any(command) for command in commands), "the robot never moved"
+        os.kill(process.pid, number)
+        until = time.monotonic() + 10
+        while is_alive(process.pid) and time.monotonic() < until:
+            executor.spin_once(timeout_sec=0.05)
+        assert process.wait(timeout=1) == -number
+        assert wait_until_gone(family, within_s=0) == []
+        assert not any(commands[-1]), "the last command did not hold the robot still"
+
+
+def test_a_module_that_hangs_does_not_keep_the_others():
+    with launcher("lockstep", MANY, spotter={"parameters": {"hangs_at_step": 10}}) as process:
+        wait_until_running(process)
+        family = children_of(process.pid)
+        time.sleep(1.0)  # until the tenth frame
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(timeout=10) == -signal.SIGINT
+        assert wait_until_gone(family, within_s=0) == []
+
+
+def test_a_node_that_dies_is_named_and_takes_the_run_down(ros_domain):
+    with launcher("realtime", MANY) as process:
+        wait_until_running(process)
+        family = children_of(process.pid)
+        victim = next(pid for pid, name in family.items() if name == "smoother")
+        os.kill(victim, signal.SIGKILL)
+        _, errors = process.communicate(timeout=10)
+        assert process.returncode == 1
+        assert wait_until_gone(family, within_s=0) == []
+    line = errors.strip().splitlines()[-1]
+    assert line.startswith("smoother ended (killed by SIGKILL): ")
+    # What it logged is kept, since it ended by itself.
+    log = Path(line.rpartition("(log: ")[2].removesuffix(")"))
+    assert log.name == "smoother.log"
+    shutil.rmtree(log.parent)
+
+
+def test_nodes_end_when_the_launcher_is_killed():
+    directories = run_directories()
+    with launcher("realtime", MANY) as process:
+        wait_until_running(process)
+        family = children_of(process.pid)
+        assert sorted(family.values()) == NODES
+        process.kill()
+        process.wait()
+        assert wait_until_gone(family, within_s=10) == []
+    for directory in run_directories() - directories:
+        shutil.rmtree(directory)  # nobody was left to do it
