@@ -176,11 +176,18 @@ class Camera(Protocol):
 
 
 class RaycastCamera:
-    """One ray per pixel: Lambert's law under one distant lamp and ambient light."""
+    """One ray per pixel: Lambert's law under one distant lamp and ambient light.
 
-    def __init__(self) -> None:
-        column, row = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
-        x, y = (column - (WIDTH - 1) / 2) / FOCAL_PX, (row - (HEIGHT - 1) / 2) / FOCAL_PX
+    Args:
+        height: Rows, px.
+        width: Columns, px.
+        focal_px: Focal length, px.
+    """
+
+    def __init__(self, height: int = HEIGHT, width: int = WIDTH, focal_px: float = FOCAL_PX) -> None:
+        self._size = height, width
+        column, row = np.meshgrid(np.arange(width), np.arange(height))
+        x, y = (column - (width - 1) / 2) / focal_px, (row - (height - 1) / 2) / focal_px
         # With 1 along the optical axis, the length of a ray to its hit is the depth.
         self._rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
 
@@ -193,7 +200,7 @@ class RaycastCamera:
         shade = look.ambient[ids][:, None] + (1.0 - look.ambient[ids][:, None]) * lambert
         color = look.color[ids][np.arange(len(ids))[:, None], np.maximum(geom, 0)] * shade[..., None]
         color[~hit] = 0.8
-        size = (len(ids), HEIGHT, WIDTH)
+        size = (len(ids), *self._size)
         return Frames(
             (255.0 * color).astype(np.uint8).reshape(*size, 3),
             np.where(hit, distance, 0.0).astype(np.float32).reshape(size),
