@@ -21,9 +21,6 @@ _SPEED = 0.5
 _HIDINGS = 7
 _VISIBLE_S, _HIDDEN_S = (2.0, 4.0), (0.1, 0.5)
 _PARKED = np.array([0.0, 0.0, -3.0])
-_SCREEN_M = 0.15
-"""Distance from the ball's center to the screen before it."""
-
 _SETTLED_STEPS = 100
 """The score counts from 1 s on: until then the arm is still on its way to the ball."""
 
@@ -46,18 +43,17 @@ class ArmTrack(ArmTask):
         self._mocap_quat = self.batch.bind("mocap_quat")
         self._amplitude, self._omega, self._phase = np.zeros((3, num_envs, 3, _WAVES))
         self._hidden_from, self._hidden_to = np.zeros((2, num_envs, _HIDINGS))
-        self._position, self._velocity = np.zeros((2, num_envs, 3))
         self._distance = np.zeros(num_envs)
         self._squared = np.zeros(num_envs)
         self._counted = np.zeros(num_envs)
 
     def ball_position(self) -> FloatArray:
         """m, base_link. Shape (B, 3)."""
-        return self._position
+        return self._path(self.steps)[0]
 
     def ball_velocity(self) -> FloatArray:
         """m/s. Shape (B, 3)."""
-        return self._velocity
+        return self._path(self.steps)[1]
 
     def is_hidden(self) -> BoolArray:
         """Whether the screen is before the ball."""
@@ -124,15 +120,13 @@ class ArmTrack(ArmTask):
         self._place_ball(self.steps + 1)
 
     def _place_ball(self, steps: IdArray) -> None:
-        self._position, self._velocity = self._path(steps)
-        self._mocap[:, self._ball] = self._position
-        self._mocap[:, self._screen] = _PARKED
-        hidden = np.flatnonzero(self._is_hidden_at(steps))
-        if len(hidden):
-            toward = self.look.position[hidden] - self._position[hidden]
-            toward /= np.linalg.norm(toward, axis=1, keepdims=True)
-            self._mocap[hidden, self._screen] = self._position[hidden] + _SCREEN_M * toward
-            self._mocap_quat[hidden, self._screen] = _facing(toward)
+        position = self._path(steps)[0]
+        self._mocap[:, self._ball] = position
+        toward = self.look.position - position
+        length = np.linalg.norm(toward, axis=1, keepdims=True)
+        before = position + 0.15 * toward / length
+        self._mocap[:, self._screen] = np.where(self._is_hidden_at(steps)[:, None], before, _PARKED)
+        self._mocap_quat[:, self._screen] = _facing(toward / length)
 
     def _outcome(self) -> Outcome:
         self._distance = np.linalg.norm(self.ball_position() - self.tcp_position, axis=1)
