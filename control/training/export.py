@@ -1,7 +1,8 @@
 """Export: a trained torch network to ONNX and safetensors, the same bytes for the same weights."""
 
 import logging
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
@@ -22,9 +23,7 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in _LIBRARIES}
 
 
-def export_network(
-    network: nn.Module, example: Mapping[str, Tensor], outputs: list[str]
-) -> dict[str, bytes]:
+def export_network(network: nn.Module, example: Mapping[str, Tensor], outputs: list[str]) -> dict[str, bytes]:
     """The files of a trained network, batch size left free.
 
     Args:
@@ -68,12 +67,14 @@ def _strip(model: Any) -> None:
 
 
 @contextmanager
-def _quiet() -> Any:
-    """The exporter reports its own progress; a training has one of its own."""
+def _quiet() -> Iterator[None]:
+    """The exporter reports its own progress, and warns of its own deprecated calls; neither is a user's concern."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logger.setLevel(level)

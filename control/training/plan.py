@@ -9,7 +9,14 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from reflexarc.control.artifacts.artifact import Artifact, Manifest, load_artifact, write_artifact
 from reflexarc.control.artifacts.store import read_lock, write_lock
@@ -23,9 +30,21 @@ __all__ = ["code_digest", "config_digest", "train_flow"]
 _ROOT = Path(__file__).parents[2]
 
 _CODE: Mapping[str, tuple[str, ...]] = {
-    "supervised": ("control/training/supervised.py", "control/training/dataset.py", "control/modules/perception.py"),
-    "sequence": ("control/training/sequence.py", "control/training/dataset.py", "control/modules/estimation.py"),
-    "reinforcement": ("control/training/reinforcement.py", "control/training/upstream.py", "control/modules/policy.py"),
+    "supervised": (
+        "control/training/supervised.py",
+        "control/training/dataset.py",
+        "control/modules/perception.py",
+    ),
+    "sequence": (
+        "control/training/sequence.py",
+        "control/training/dataset.py",
+        "control/modules/estimation.py",
+    ),
+    "reinforcement": (
+        "control/training/reinforcement.py",
+        "control/training/upstream.py",
+        "control/modules/policy.py",
+    ),
 }
 """What decides the result of a trainer, beside the environments and the code that all trainers share."""
 
@@ -79,8 +98,10 @@ def train_flow(
     wanted = _wanted(flow, modules)
     for name in settings:
         if name not in flow.training_order:
-            raise TrainingError(f"--set: no trained module '{name}'. {did_you_mean(name, flow.training_order)}")
-    torch.set_num_threads(2)  # the sums of a training depend on how many threads share them
+            raise TrainingError(
+                f"--set: no trained module '{name}'. {did_you_mean(name, flow.training_order)}"
+            )
+    torch.set_num_threads(1)  # sums depend on how many threads share them, and two fight over a busy core
     console = Console()
     columns = (
         TextColumn("{task.fields[module]:<12} {task.description:<18}"),
@@ -122,7 +143,9 @@ def _train_one(
         flow=flow.name,
         trainer=spec.training.trainer,
         ports={
-            "inputs": {port: flow.port(source).model_dump(mode="json") for port, source in spec.inputs.items()},
+            "inputs": {
+                port: flow.port(source).model_dump(mode="json") for port, source in spec.inputs.items()
+            },
             "outputs": {port: declared.model_dump(mode="json") for port, declared in spec.outputs.items()},
         },
         constants={},
@@ -136,11 +159,17 @@ def _train_one(
         progress.console.print(f"{name}: up to date")
         return
     task = progress.add_task("starting", module=name, total=1)
+    last_line = ""
 
     def on_progress(what: str, done: int, total: int) -> None:
+        nonlocal last_line
         if progress.tasks[task].description != what:
             progress.reset(task, total=total, description=what)
         progress.update(task, completed=done, total=total)
+        line = f"{name}: {what}, {10 * done // total * 10} % of {total}"
+        if not progress.console.is_terminal and line != last_line:  # a log has no bars: a line per tenth
+            progress.console.print(line)
+            last_line = line
 
     job = Job(
         flow=flow,

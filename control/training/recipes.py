@@ -127,9 +127,7 @@ def settings_for(module: str, defaults: Settings, changes: Mapping[str, Any]) ->
         if name not in known:
             raise TrainingError(f"{module}: training has no setting '{name}'. {did_you_mean(name, known)}")
         if not isinstance(value, known[name]) and not (known[name] is float and isinstance(value, int)):
-            raise TrainingError(
-                f"{module}: setting '{name}' is {value!r}, expected {known[name].__name__}."
-            )
+            raise TrainingError(f"{module}: setting '{name}' is {value!r}, expected {known[name].__name__}.")
         if value <= 0 and name != "log_std":
             raise TrainingError(f"{module}: setting '{name}' is {value!r}; it has to be positive.")
     return replace(defaults, **changes)
@@ -232,7 +230,10 @@ def train_control_policy(job: Job) -> Trained:
     size = sum(count for _, count in OBSERVATION_LAYOUT)
     return Trained(
         files=export_network(network, {"observation": torch.zeros(1, size)}, ["action"]),
-        constants={"observation": [list(entry) for entry in OBSERVATION_LAYOUT], "velocity_scale": VELOCITY_LIMIT},
+        constants={
+            "observation": [list(entry) for entry in OBSERVATION_LAYOUT],
+            "velocity_scale": VELOCITY_LIMIT,
+        },
         metrics=_policy_metrics(model, environment(64, job.seed + _HELD_OUT)),
     )
 

@@ -17,7 +17,14 @@ from reflexarc.control.modules.estimation import measurement_row
 from reflexarc.control.training.networks import FilterCell
 from reflexarc.control.values import FloatArray
 
-__all__ = ["Delivery", "DetectionRecording", "SequenceSettings", "deliver", "estimation_metrics", "train_filter"]
+__all__ = [
+    "Delivery",
+    "DetectionRecording",
+    "SequenceSettings",
+    "deliver",
+    "estimation_metrics",
+    "train_filter",
+]
 
 
 class DetectionRecording(NamedTuple):
@@ -66,11 +73,11 @@ class Delivery:
 class SequenceSettings:
     """How the filter is trained (tuned on the arm's catching task, 3 seeds)."""
 
-    episodes: int = 1200
+    episodes: int = 500
     ticks: int = 120
     hidden: int = 64
-    batch: int = 256
-    iterations: int = 500
+    batch: int = 128
+    iterations: int = 400
     learning_rate: float = 4e-3
 
 

@@ -46,9 +46,9 @@ class LabelledImages(NamedTuple):
 class HeatMapSettings:
     """How the heat map network is trained (tuned on the arm's catching task)."""
 
-    images: int = 8000
-    epochs: int = 6
-    batch: int = 64
+    images: int = 6000
+    epochs: int = 5
+    batch: int = 32
     learning_rate: float = 3e-3
     positive_weight: float = 20.0
 

@@ -59,9 +59,7 @@ class FrozenEstimator:
         self._delivery = delivery
         self._frame_ticks = frame_ticks
         self._rng = np.random.default_rng(seed)
-        self._state = np.zeros(
-            (num_envs, int(estimator.manifest.constants["state_size"])), dtype=np.float32
-        )
+        self._state = np.zeros((num_envs, int(estimator.manifest.constants["state_size"])), dtype=np.float32)
         self._rows = np.zeros((_IN_FLIGHT, num_envs, 8), dtype=np.float32)
         self._last = np.zeros(num_envs, dtype=np.int64)
         self._tick = 0
@@ -107,7 +105,9 @@ class FrozenEstimator:
         noise = rng.standard_normal((batch, 3)) * across[:, None]
         noise += (rng.standard_normal(batch) * along - (noise * ray).sum(axis=1))[:, None] * ray
         is_wrong = rng.random(batch) < model["wrong_share"]
-        elsewhere = rng.uniform((-self._half_view[0], -self._half_view[1], 1.0), (*self._half_view, 1.0), (batch, 3))
+        elsewhere = rng.uniform(
+            (-self._half_view[0], -self._half_view[1], 1.0), (*self._half_view, 1.0), (batch, 3)
+        )
         elsewhere *= rng.uniform(0.6, 3.0, (batch, 1))
         lever = np.where(is_wrong[:, None], elsewhere, in_camera + noise) @ self._base_from_optical.T
 
