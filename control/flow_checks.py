@@ -40,9 +40,13 @@ def _keys(node: str, *rest: str) -> tuple[str, ...]:
 def _names(flow: Flow) -> Iterator[Problem]:
     for name in flow.modules:
         if name == PLANT:
-            yield Problem(_keys("modules", name), "a module cannot be named 'plant': that is what closes the loop.")
+            yield Problem(
+                _keys("modules", name), "a module cannot be named 'plant': that is what closes the loop."
+            )
         elif not name.isidentifier() or name != name.lower():
-            yield Problem(_keys(name), f"{name}: a module's name is lower snake case, since a node is named by it.")
+            yield Problem(
+                _keys(name), f"{name}: a module's name is lower snake case, since a node is named by it."
+            )
     outputs = [(node, port) for node in (PLANT, *flow.modules) for port in flow.outputs(node)]
     count = Counter(flow.outputs(node)[port].topic for node, port in outputs)
     for node, port in outputs:
@@ -65,7 +69,8 @@ def _sources(flow: Flow) -> Iterator[Problem]:
             elif source.port not in flow.outputs(source.node):
                 hint = did_you_mean(source.port, flow.outputs(source.node))
                 yield Problem(
-                    keys, f"{node}.{port}: source '{source}': {source.node} has no output '{source.port}'. {hint}"
+                    keys,
+                    f"{node}.{port}: source '{source}': {source.node} has no output '{source.port}'. {hint}",
                 )
 
 
@@ -97,7 +102,8 @@ def _against(
         keys = _keys(spec.name, side, name)
         if name not in needs:
             yield Problem(
-                keys, f"{spec.name}: kind '{spec.kind}' has no {side[:-1]} '{name}'. {did_you_mean(name, needs)}"
+                keys,
+                f"{spec.name}: kind '{spec.kind}' has no {side[:-1]} '{name}'. {did_you_mean(name, needs)}",
             )
             continue
         wanted = needs[name]
@@ -171,12 +177,15 @@ def _plant(flow: Flow) -> Iterator[Problem]:
                 f"plant.{name}: {port.rate_hz:g} Hz is no whole part of the plant's {rate:g} Hz.",
             )
     if not flow.plant.inputs:
-        yield Problem(_keys(PLANT, "inputs"), "plant: nothing commands it. Add the guard's command to its inputs.")
+        yield Problem(
+            _keys(PLANT, "inputs"), "plant: nothing commands it. Add the guard's command to its inputs."
+        )
     for name, source in flow.plant.inputs.items():
         keys = _keys(PLANT, "inputs", name)
         if source.node == PLANT or not issubclass(module_class(flow.modules[source.node].kind), Guard):
             yield Problem(
-                keys, f"plant.{name}: commanded by {source}; only a module of kind 'guard' may command the actuators."
+                keys,
+                f"plant.{name}: commanded by {source}; only a module of kind 'guard' may command the actuators.",
             )
         elif flow.latency_ticks(source.node) < 1:
             yield Problem(

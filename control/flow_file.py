@@ -75,11 +75,11 @@ class _Reader:
         if not modules and not self._problems:
             self._problem(("modules",), "modules: there is none.")
         self._raise_if_any()
-        assert plant is not None  # noqa: S101 there would be a problem otherwise
+        assert plant is not None
         complete = {name: spec for name, spec in modules.items() if spec is not None}
         flow = self._model(Flow, {"name": top.get("flow"), "plant": plant, "modules": complete}, (), "flow")
         self._raise_if_any()
-        assert flow is not None  # noqa: S101
+        assert flow is not None
         self._problems += check_flow(flow)
         self._raise_if_any()
         return flow
@@ -95,7 +95,9 @@ class _Reader:
         module = self._mapping(content, keys, tuple(allowed))
         given: dict[str, Any] = {**module, **self._ports(module, keys, name), "name": name}
         if "training" in module:
-            training = self._mapping(module["training"], (*keys, "training"), tuple(TrainingSpec.model_fields))
+            training = self._mapping(
+                module["training"], (*keys, "training"), tuple(TrainingSpec.model_fields)
+            )
             given["training"] = self._model(TrainingSpec, training, (*keys, "training"), name)
         try:
             if "artifact" not in module and module_class(str(module.get("kind"))).needs_artifact:
@@ -139,7 +141,9 @@ class _Reader:
             return {}
         for key in content:
             if allowed is not None and key not in allowed:
-                self._problem((*keys, str(key)), f"{who}: unknown key '{key}'. {did_you_mean(str(key), allowed)}")
+                self._problem(
+                    (*keys, str(key)), f"{who}: unknown key '{key}'. {did_you_mean(str(key), allowed)}"
+                )
         return {str(key): value for key, value in content.items() if allowed is None or key in allowed}
 
     def _model(self, model: type[_Model], content: Any, keys: _Keys, who: str) -> _Model | None:

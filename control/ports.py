@@ -130,7 +130,9 @@ def _payload_refusal(port: Port, value: Value) -> str | None:  # noqa: PLR0911 o
     if isinstance(value, PoseWithCovariance | Odometry):
         return None if not value.is_known else _not_finite(value)
     if isinstance(value, JointState):
-        return _wrong_length("position", value.position, port) or _wrong_length("velocity", value.velocity, port)
+        return _wrong_length("position", value.position, port) or _wrong_length(
+            "velocity", value.velocity, port
+        )
     if isinstance(value, JointTrajectory):
         if value.velocities.shape[0] < 1:
             return "no point in the trajectory"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from reflexarc.control.errors import ReflexarcError
@@ -112,7 +113,7 @@ def print_report(report: Report, console: Console) -> None:
     table.add_row("unsafe commands", str(report.unsafe_commands))
     for module, counts in report.rejections.items():
         for reason, count in counts.items():
-            table.add_row(f"{module}: {reason}", f"{count} x")
+            table.add_row(escape(f"{module}: {reason}"), f"{count} x")
     for module, digest in report.artifacts.items():
         table.add_row(f"artifact of {module}", digest[:12])
     table.add_row("trajectory sha256", report.trajectory_sha256[:12])

@@ -34,7 +34,9 @@ class StepRecord:
 
 def newest_stamps(inputs: Mapping[str, tuple[Value, ...]]) -> dict[str, int]:
     """Per port that has values with stamps, the newest stamp."""
-    stamped = {name: [v.stamp_ns for v in values if hasattr(v, "stamp_ns")] for name, values in inputs.items()}
+    stamped = {
+        name: [v.stamp_ns for v in values if hasattr(v, "stamp_ns")] for name, values in inputs.items()
+    }
     return {name: max(stamps) for name, stamps in stamped.items() if stamps}
 
 

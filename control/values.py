@@ -6,7 +6,7 @@ A value's stamp is that of the sensor frame that caused it, so age can be measur
 """
 
 from dataclasses import dataclass, field
-from typing import Union
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,8 @@ __all__ = [
     "CameraInfo",
     "Diagnostic",
     "Diagnostics",
-    "FloatArray",
     "Float64Array",
+    "FloatArray",
     "Image",
     "Imu",
     "JointState",
@@ -219,6 +219,14 @@ class Diagnostics:
     entries: tuple[Diagnostic, ...] = ()
 
 
-Value = Union[
-    Image, CameraInfo, JointState, Imu, PoseWithCovariance, Odometry, JointTrajectory, Float64Array, Diagnostics
-]
+Value: TypeAlias = (
+    Image
+    | CameraInfo
+    | JointState
+    | Imu
+    | PoseWithCovariance
+    | Odometry
+    | JointTrajectory
+    | Float64Array
+    | Diagnostics
+)

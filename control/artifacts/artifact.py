@@ -144,10 +144,14 @@ def write_artifact(store: Path, manifest: Manifest, files: Mapping[str, bytes]) 
     try:
         for name, data in {**files, _MANIFEST: raw}.items():
             (temporary / name).write_bytes(data)
-        temporary.chmod(0o755)  # mkdtemp makes it private, but an artifact is for everyone who may read the store
+        temporary.chmod(
+            0o755
+        )  # mkdtemp makes it private, but an artifact is for everyone who may read the store
         os.rename(temporary, folder)
     except OSError as error:
-        raise ArtifactError(f"{folder}: cannot be written ({error.strerror}). Nothing was changed.") from error
+        raise ArtifactError(
+            f"{folder}: cannot be written ({error.strerror}). Nothing was changed."
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return Artifact(folder, digest, complete)

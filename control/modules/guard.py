@@ -68,8 +68,12 @@ class GuardParameters(BaseModel):
     def _same_length(self) -> "GuardParameters":
         for name in ("position_low_rad", "position_high_rad", "velocity_limit", "acceleration_limit"):
             if len(getattr(self, name)) != len(self.joints):
-                raise ValueError(f"{name} has {len(getattr(self, name))} entries for {len(self.joints)} joints")
-        if not all(low < high for low, high in zip(self.position_low_rad, self.position_high_rad, strict=True)):
+                raise ValueError(
+                    f"{name} has {len(getattr(self, name))} entries for {len(self.joints)} joints"
+                )
+        if not all(
+            low < high for low, high in zip(self.position_low_rad, self.position_high_rad, strict=True)
+        ):
             raise ValueError("a lower position limit is not below the upper one")
         return self
 
@@ -161,8 +165,8 @@ class Guard(Module):
         return None
 
     def _wanted(self) -> FloatArray:
-        assert self._command is not None  # noqa: S101 there is a reason to hold otherwise
-        assert self._joint_position is not None  # noqa: S101
+        assert self._command is not None
+        assert self._joint_position is not None
         wanted = np.clip(self._command.velocities[0], -self._velocity_limit, self._velocity_limit)
         # From the speed v a joint stops within v^2 / 2a, so this is the fastest that still stops at the limit.
         room_above = np.maximum(self._high - self._joint_position, 0.0)

@@ -20,7 +20,18 @@ from reflexarc.control.modules.network import Network, required_artifact
 from reflexarc.control.ports import MessageType, Port, PortNeed
 from reflexarc.control.values import CameraInfo, FloatArray, Image, PoseWithCovariance, unknown_covariance
 
-__all__ = ["Blobs", "CameraPose", "Detector", "Perception", "camera_pose", "locate", "measurement_sigma", "position_covariances", "read_blobs", "sigma_features"]
+__all__ = [
+    "Blobs",
+    "CameraPose",
+    "Detector",
+    "Perception",
+    "camera_pose",
+    "locate",
+    "measurement_sigma",
+    "position_covariances",
+    "read_blobs",
+    "sigma_features",
+]
 
 _WINDOW = 4
 """Half width of the window around the peak, px: a ball of 3.5 cm at 0.6 m has a radius of 3.7 px at f = 64 px."""
@@ -248,8 +259,8 @@ class Perception(Module):
             self.rejections["color: no camera_info yet"] += 1
             return {}
         color, depth = inputs["color"][-1], inputs["depth"][-1]
-        assert isinstance(color, Image)  # noqa: S101 narrows the type; the inbox has checked it
-        assert isinstance(depth, Image)  # noqa: S101
+        assert isinstance(color, Image)
+        assert isinstance(depth, Image)
         position, spread = self._detector(color.data[None], depth.data[None], self._camera_info.intrinsics)
         covariance = unknown_covariance()
         if np.isfinite(position).all():

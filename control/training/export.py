@@ -49,7 +49,7 @@ def export_network(network: nn.Module, example: Mapping[str, Tensor], outputs: l
             dynamic_shapes={name: {0: batch} for name in example},
             verbose=False,
         )
-    assert program is not None  # noqa: S101 only None when written to a file
+    assert program is not None
     model = program.model_proto
     _strip(model)
     onnx.checker.check_model(model)

@@ -50,12 +50,17 @@ _CODE: Mapping[str, tuple[str, ...]] = {
 
 _SHARED_CODE = ("control/training/networks.py", "control/training/recipes.py", "control/training/export.py")
 
+_NOT_TRAINED_ON = ("single.py", "throughput.py", "twin.py")
+"""What else the environments' folder holds."""
+
 
 def code_digest(trainer: str) -> str:
     """sha256 over the code that decides a training's result; comments and docstrings do not count."""
     digest = hashlib.sha256()
     environments = sorted(
-        str(path.relative_to(_ROOT)) for path in (_ROOT / "envs").rglob("*") if path.suffix in (".py", ".xml")
+        str(path.relative_to(_ROOT))
+        for path in (_ROOT / "envs").rglob("*")
+        if path.suffix in (".py", ".xml") and path.name not in _NOT_TRAINED_ON
     )
     for name in (*_CODE[trainer], *_SHARED_CODE, *environments):
         path = _ROOT / name
@@ -134,7 +139,7 @@ def _train_one(
     progress: Progress,
 ) -> None:
     spec = flow.modules[name]
-    assert spec.training is not None  # noqa: S101 it is in the training order
+    assert spec.training is not None
     upstream = {need: _upstream(flow, name, need, store) for need in spec.training.needs}
     changes = {**spec.training.parameters, **changes}
     manifest = Manifest(
@@ -223,7 +228,7 @@ def _normalized(path: Path) -> str:
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
-                body[0].value.value = ""
+        first = body[0] if isinstance(body, list) and body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            first.value.value = ""
     return ast.dump(tree)

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from reflexarc.control.artifacts.artifact import Artifact
+from reflexarc.control.frames import matrix_from_quaternion
 from reflexarc.control.modules.estimation import measurement_row
 from reflexarc.control.modules.network import Network
 from reflexarc.control.modules.perception import CameraPose, position_covariances
-from reflexarc.control.frames import matrix_from_quaternion
 from reflexarc.control.training.sequence import Delivery
 from reflexarc.control.values import FloatArray
 from reflexarc.envs.task import BallTruth
