@@ -31,6 +31,10 @@ _PROFILE = """<?xml version="1.0" encoding="UTF-8"?>
   <userTransports><transport_id>loopback</transport_id></userTransports>
   <useBuiltinTransports>false</useBuiltinTransports>
   <builtin>
+   <discovery_config>
+    <initialAnnouncements><count>20</count><period><sec>0</sec><nanosec>50000000</nanosec></period></initialAnnouncements>
+    <leaseAnnouncement><sec>1</sec><nanosec>0</nanosec></leaseAnnouncement>
+   </discovery_config>
    <metatrafficUnicastLocatorList><locator/></metatrafficUnicastLocatorList>
    <initialPeersList><locator><udpv4><address>127.0.0.1</address></udpv4></locator></initialPeersList>
   </builtin>
@@ -38,7 +42,9 @@ _PROFILE = """<?xml version="1.0" encoding="UTF-8"?>
 </profiles></dds>
 """
 """For Fast DDS 2 and 3. Discovery asks the 32 possible participants of the domain on this host, as
-`ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST` does, which would bring shared memory back in."""
+`ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST` does, which would bring shared memory back in. With the five first
+announcements of the default, six of ten pairs of processes needed 3 s to find each other; with twenty, all
+of ten 0.1 s."""
 
 _SHARED_MEMORY = Path("/dev/shm")
 

@@ -72,12 +72,19 @@ def host(make_node: Callable[[], HostedNode], arguments: Sequence[str] | None = 
     rclpy.init(
         args=None if arguments is None else list(arguments), signal_handler_options=SignalHandlerOptions.NO
     )
-    node = make_node()
+    gc.freeze()  # what was imported stays: no need to walk through it in every collection
+    try:
+        _spin(make_node(), is_ending)
+    finally:
+        gc.collect()  # a lifecycle node takes its participant out of the domain when it is collected
+        rclpy.try_shutdown()
+
+
+def _spin(node: HostedNode, is_ending: Callable[[], bool]) -> None:
     setproctitle(node.get_name())
     executor = make_executor()
     executor.add_node(cast(Node, node))
     never: Future[None] = Future(executor=executor)
-    gc.freeze()  # what was imported stays: no need to walk through it in every collection
     try:
         while not is_ending():
             # Not `spin_once`, which would come back to Python after every callback.
@@ -89,8 +96,8 @@ def host(make_node: Callable[[], HostedNode], arguments: Sequence[str] | None = 
     finally:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(_END_WITHIN_S)
+        executor.shutdown()
         node.destroy_node()
-        rclpy.try_shutdown()
 
 
 def _end_on_signal() -> Callable[[], bool]:

@@ -1,0 +1,72 @@
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from reflexarc.control.errors import RuntimeUnavailableError
+from reflexarc.control.nodes.environment import domain_id, isolated, shared_memory_cleaned
+
+pytestmark = pytest.mark.ros
+
+
+def test_the_users_domain_is_kept(monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "42")
+    assert domain_id() == 42
+
+
+@pytest.mark.parametrize("wrong", ["abc", "-1", "233", "4.5"])
+def test_a_wrong_domain_is_said(monkeypatch, wrong):
+    monkeypatch.setenv("ROS_DOMAIN_ID", wrong)
+    with pytest.raises(
+        RuntimeUnavailableError, match=f"ROS_DOMAIN_ID is '{wrong}'. Give a number from 0 to 232"
+    ):
+        domain_id()
+
+
+def test_a_domain_in_use_is_passed_over(monkeypatch):
+    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+    first = domain_id()
+    assert 1 <= first <= 101
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as participant:
+        participant.bind(("", 7400 + 250 * first + 10))
+        assert domain_id() not in (first, 0)
+    assert domain_id() == first
+
+
+def test_the_environment_is_as_before_afterwards(monkeypatch, tmp_path):
+    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE", "ROS_DISCOVERY_SERVER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ROS_LOG_DIR", "mine")
+    before = dict(os.environ)
+    with isolated(7, tmp_path):
+        assert os.environ["ROS_DOMAIN_ID"] == "7"
+        assert os.environ["ROS_LOG_DIR"] == str(tmp_path)
+        profiles = [value for name, value in os.environ.items() if name.endswith("_DEFAULT_PROFILES_FILE")]
+        assert [Path(value).parent for value in profiles] == [tmp_path]
+        assert "<address>127.0.0.1</address>" in Path(profiles[0]).read_text()
+    assert dict(os.environ) == before
+
+
+def test_the_users_own_transport_is_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", "mine.xml")
+    with isolated(7, tmp_path):
+        assert os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] == "mine.xml"
+        assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+
+
+def test_only_tracing_files_of_our_own_are_taken_away():
+    ours, others = Path("/dev/shm/lttng-ust-wait-test"), Path("/dev/shm/reflexarc-test")
+    try:
+        others.touch()
+        with shared_memory_cleaned():
+            ours.touch()
+        assert not ours.exists()
+        ours.touch()
+        with shared_memory_cleaned():
+            pass
+        assert ours.exists(), "it was there before"
+        assert others.exists()
+    finally:
+        ours.unlink(missing_ok=True)
+        others.unlink(missing_ok=True)

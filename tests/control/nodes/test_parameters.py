@@ -1,0 +1,49 @@
+import pytest
+import rclpy
+
+from reflexarc.control.errors import FlowError, ValueRefusedError
+from reflexarc.control.nodes.parameters import NodeParameters
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture
+def read(nodes):
+    def read(*arguments: str) -> NodeParameters:
+        nodes.start([a for argument in arguments for a in ("-p", argument)])
+        node = nodes.add(rclpy.create_node("guard"))
+        NodeParameters.declare(node)
+        return NodeParameters.read(node)
+
+    return read
+
+
+def test_they_are_read_as_they_were_given(read, tmp_path):
+    parameters = read(
+        "flow:=arm_catch", "clock:=lockstep", f"store:={tmp_path}", f"run_directory:={tmp_path}"
+    )
+    assert (parameters.flow, parameters.clock) == ("arm_catch", "lockstep")
+    assert parameters.store == parameters.run_directory == tmp_path
+    assert parameters.load_flow().name == "arm_catch"
+
+
+def test_a_node_by_hand_runs_in_real_time_and_writes_nothing(read):
+    parameters = read("flow:=arm_catch")
+    assert parameters == NodeParameters(flow="arm_catch", clock="realtime", store=None, run_directory=None)
+
+
+def test_a_flow_is_needed(read):
+    with pytest.raises(
+        ValueRefusedError, match=r"guard: parameter flow is not set\. Give a flow's name or path\."
+    ):
+        read()
+
+
+def test_a_clock_is_one_of_two(read):
+    with pytest.raises(ValueRefusedError, match=r"parameter clock is 'lockstap'\. Did you mean 'lockstep'\?"):
+        read("flow:=arm_catch", "clock:=lockstap")
+
+
+def test_an_unknown_flow_is_said(read):
+    with pytest.raises(FlowError, match="Did you mean 'arm_catch'"):
+        read("flow:=arm_cash").load_flow()

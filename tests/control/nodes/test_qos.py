@@ -1,0 +1,60 @@
+import pytest
+from rclpy.qos import QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
+
+from reflexarc.control.nodes.qos import marker_qos, offered_qos, requested_qos, silence_s
+from reflexarc.control.ports import Port
+
+pytestmark = pytest.mark.ros
+
+PORTS = [
+    Port(type="sensor_msgs/Image", topic="image", rate_hz=50, stream="sensor"),
+    Port(type="nav_msgs/Odometry", topic="odometry", rate_hz=100, stream="state"),
+    Port(type="trajectory_msgs/JointTrajectory", topic="command", rate_hz=100, stream="command"),
+    Port(type="std_msgs/Float64MultiArray", topic="sometimes", stream="command"),
+    Port(type="sensor_msgs/CameraInfo", topic="info", stream="description"),
+]
+
+
+def is_compatible(offered, requested):
+    return qos_check_compatible(offered, requested)[0] is not QoSCompatibility.ERROR
+
+
+@pytest.mark.parametrize("port", PORTS, ids=lambda port: port.topic)
+@pytest.mark.parametrize("clock", ["lockstep", "realtime"])
+def test_what_we_offer_is_what_we_request(port, clock):
+    for is_from_driver in (False, True):
+        requested = requested_qos(port, clock, is_from_driver=is_from_driver)
+        assert is_compatible(offered_qos(port, clock), requested)
+
+
+@pytest.mark.parametrize(
+    "port", [port for port in PORTS if port.stream != "description"], ids=lambda p: p.topic
+)
+def test_any_driver_can_be_read_and_any_tool_can_listen(port):
+    plain = QoSProfile(depth=10)
+    assert is_compatible(plain, requested_qos(port, "realtime", is_from_driver=True))
+    assert is_compatible(offered_qos(port, "realtime"), plain)
+
+
+def test_images_may_get_lost_in_real_time_and_never_in_lock_step():
+    image = PORTS[0]
+    realtime = requested_qos(image, "realtime", is_from_driver=True)
+    assert (realtime.reliability, realtime.depth) == (ReliabilityPolicy.BEST_EFFORT, 5)
+    for profile in (
+        offered_qos(image, "lockstep"),
+        requested_qos(image, "lockstep", is_from_driver=True),
+        marker_qos(),
+    ):
+        assert profile.reliability is ReliabilityPolicy.RELIABLE
+        assert profile.depth >= 64
+
+
+def test_an_old_command_expires():
+    assert offered_qos(PORTS[2], "realtime").lifespan.nanoseconds == 50_000_000
+    assert offered_qos(PORTS[2], "realtime").depth == 1
+
+
+def test_a_stream_is_silent_after_three_periods_but_not_before_50_ms():
+    assert silence_s(PORTS[0]) == pytest.approx(0.06)
+    assert silence_s(PORTS[1]) == pytest.approx(0.05)
+    assert silence_s(PORTS[4]) is None
