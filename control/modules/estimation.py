@@ -34,7 +34,7 @@ def measurement_row(
         sigma: Standard deviation per axis. Shape (B, 3), m.
         age_s: Now minus the stamp. Shape (B,), s.
     """
-    has = np.isfinite(position).all(axis=1)
+    has: npt.NDArray[np.bool_] = np.asarray(np.isfinite(position).all(axis=1))
     columns = [has[:, None], age_s[:, None], position, np.log(np.maximum(sigma, 1e-4) / 0.01)]
     return np.where(has[:, None], np.concatenate(columns, axis=1), 0.0).astype(np.float32)
 

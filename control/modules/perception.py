@@ -76,13 +76,13 @@ class Blobs(NamedTuple):
         score: Logit of the peak. Shape (B,).
         pixel: (column, row) of the centre, sub-pixel, px. Shape (B, 2).
         depth: Median depth of the ball's pixels in the window, m; NaN without any. Shape (B,).
-        count: Number of those pixels. Shape (B,).
+        pixels: Number of those pixels. Shape (B,).
     """
 
     score: FloatArray
     pixel: FloatArray
     depth: FloatArray
-    count: FloatArray
+    pixels: FloatArray
 
 
 def read_blobs(heat: npt.NDArray[np.generic], depth: npt.NDArray[np.generic]) -> Blobs:
@@ -175,7 +175,7 @@ def sigma_features(blobs: Blobs) -> FloatArray:
         [
             np.ones_like(blobs.depth),
             np.log(np.maximum(blobs.depth, 0.1)),
-            np.log(np.maximum(blobs.count, 1.0)),
+            np.log(np.maximum(blobs.pixels, 1.0)),
             np.clip(blobs.score, -10.0, 10.0) / 10.0,
         ],
         axis=1,
@@ -219,7 +219,7 @@ class Detector:
         """
         heat = self._network(color=color, depth=depth)[0]
         blobs = read_blobs(heat, depth)
-        is_seen = (blobs.score >= self._threshold) & (blobs.count > 0)
+        is_seen = (blobs.score >= self._threshold) & (blobs.pixels > 0)
         in_camera = np.where(is_seen[:, None], locate(blobs, intrinsics, self._surface_to_center_m), 1.0)
         lever = in_camera @ self._base_from_optical.T
         position = np.where(is_seen[:, None], self._position + lever, np.nan)

@@ -13,6 +13,10 @@ HEAT_CHANNELS = 16
 """Width of the heat map network: 1.5 ms per 128 x 80 image on one core."""
 
 
+_GRAVITY = -9.81
+"""m/s^2, along z."""
+
+
 class HeatMapNetwork(nn.Module):
     """Colour and depth to the logits of 'this pixel shows the ball'.
 
@@ -75,8 +79,8 @@ class FilterCell(nn.Module):
 
     def forward(self, state: Tensor, measurement: Tensor) -> tuple[Tensor, Tensor]:
         """The next state and the estimate for now."""
-        started, since, position, velocity, hidden = state.split([1, 1, 3, 3, self.hidden], dim=1)
-        has, age, seen, log_sigma = measurement.split([1, 1, 3, 3], dim=1)
+        started, since, position, velocity, hidden = torch.split(state, [1, 1, 3, 3, self.hidden], dim=1)
+        has, age, seen, log_sigma = torch.split(measurement, [1, 1, 3, 3], dim=1)
         step = self.step_s
 
         motion = torch.cat([hidden, position, velocity / 3.0], dim=1)
@@ -110,7 +114,7 @@ class FilterCell(nn.Module):
         )
         hidden = self.memory(features, hidden)
         gain = self.correction(hidden)
-        position_gain, velocity_gain, position_shift, velocity_shift = gain.split(3, dim=1)
+        position_gain, velocity_gain, position_shift, velocity_shift = torch.split(gain, 3, dim=1)
         position = position + torch.sigmoid(position_gain) * innovation + 0.01 * position_shift * started
         velocity = (
             velocity + 20.0 * torch.sigmoid(velocity_gain) * innovation + 0.1 * velocity_shift * started
@@ -137,19 +141,21 @@ class BallisticFeatures(BaseFeaturesExtractor):
         size = int(observation_space.shape[0])
         super().__init__(observation_space, size + 4 * len(planes_m))
         self.joints = (size - 7) // 2
+        self.planes: Tensor
         self.register_buffer("planes", torch.tensor(planes_m))
-        self.register_buffer("gravity", torch.tensor([-9.81]))
 
     def forward(self, observation: Tensor) -> Tensor:
         """Shape (B, O) to (B, O + 4 P)."""
         n = self.joints
-        joint_position, joint_velocity, position, velocity, known = observation.split([n, n, 3, 3, 1], dim=1)
+        joint_position, joint_velocity, position, velocity, known = torch.split(
+            observation, [n, n, 3, 3, 1], dim=1
+        )
         # Time until the plane: none for a ball that does not come nearer, and no farther than a second.
         speed = torch.clamp(-velocity[:, :1], min=0.3)
         time = torch.clamp((position[:, :1] - self.planes) / speed, min=0.0, max=1.0)
         y = position[:, 1:2] + velocity[:, 1:2] * time
-        z = position[:, 2:3] + velocity[:, 2:3] * time + 0.5 * self.gravity * time**2
-        rise = velocity[:, 2:3] + self.gravity * time
+        z = position[:, 2:3] + velocity[:, 2:3] * time + 0.5 * _GRAVITY * time**2
+        rise = velocity[:, 2:3] + _GRAVITY * time
         arrival = torch.cat([2.0 * time, 2.0 * y, 2.0 * (z - 0.5), rise / 4.0], dim=1)
         plain = [joint_position, joint_velocity / 2.0, position - 0.5, velocity / 4.0]
         return torch.cat([*plain, known, arrival * known], dim=1)

@@ -143,7 +143,7 @@ def train_perception(job: Job) -> Trained:
     with SummaryWriter(str(job.log_dir)) as log:
 
         def on_batch(done: int, total: int, loss: float) -> None:
-            log.add_scalar("loss", loss, done)  # type: ignore[no-untyped-call]
+            log.add_scalar("loss", loss, done)
             job.progress("training", done, total)
 
         network = train_heat_map(images, settings, job.seed, on_batch)
@@ -189,7 +189,7 @@ def train_estimation(job: Job) -> Trained:
     with SummaryWriter(str(job.log_dir)) as log:
 
         def on_iteration(done: int, total: int, loss: float) -> None:
-            log.add_scalar("loss", loss, done)  # type: ignore[no-untyped-call]
+            log.add_scalar("loss", loss, done)
             job.progress("training", done, total)
 
         cell = train_filter(recording, job.delivery(), settings, job.seed, on_iteration)

@@ -47,7 +47,9 @@ class DetectionRecording(NamedTuple):
 
     def part(self, index: npt.NDArray[np.int64]) -> "DetectionRecording":
         """The episodes of an index."""
-        return DetectionRecording(*(field[index] for field in self))
+        return DetectionRecording(
+            self.seen[index], self.sigma[index], self.position[index], self.velocity[index], self.is_valid[index]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ class LabelledImages(NamedTuple):
 
     def part(self, index: npt.NDArray[np.int64] | slice) -> "LabelledImages":
         """The images of an index."""
-        return LabelledImages(*(field[index] for field in self))
+        return LabelledImages(self.color[index], self.depth[index], self.mask[index], self.center[index])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,15 +126,15 @@ def heat_maps(network: HeatMapNetwork, images: LabelledImages) -> npt.NDArray[np
 def calibrate(network: HeatMapNetwork, images: LabelledImages, intrinsics: FloatArray) -> Calibration:
     """Read off held-out images where to put the threshold, and how well detections can be believed."""
     blobs = read_blobs(heat_maps(network, images), images.depth)
-    is_visible = images.mask.any(axis=(1, 2))
+    is_visible: npt.NDArray[np.bool_] = np.asarray(images.mask.any(axis=(1, 2)))
     surface_to_center_m = _surface_to_center(blobs, images, is_visible)
     located = locate(blobs, intrinsics, surface_to_center_m)
     error = located - images.center
     with np.errstate(invalid="ignore"):
-        is_right = (np.linalg.norm(error, axis=1) < _WRONG_M) & (blobs.count > 0) & is_visible
+        is_right = (np.linalg.norm(error, axis=1) < _WRONG_M) & (blobs.pixels > 0) & is_visible
     _require_enough(is_right, is_visible)
     threshold = _threshold(blobs, is_right)
-    seen = (blobs.score >= threshold) & (blobs.count > 0)
+    seen = (blobs.score >= threshold) & (blobs.pixels > 0)
     right = seen & is_right
     ray = located[right] / np.linalg.norm(located[right], axis=1, keepdims=True)
     along = (error[right] * ray).sum(axis=1)
@@ -150,14 +150,14 @@ def calibrate(network: HeatMapNetwork, images: LabelledImages, intrinsics: Float
         "missed_share": float((is_visible & ~seen).sum() / max(is_visible.sum(), 1)),
         "wrong_share": float((seen & ~is_right).sum() / max(seen.sum(), 1)),
         "visible_share": float(is_visible.mean()),
-        "normalized_error_squared": float(_normalized(right_blobs, sigma, across, along)),
+        "normalized_error_squared": _normalized(right_blobs, sigma, across, along),
     }
     model = _error_model(images.center[:, 2], is_visible, seen, right, across, along)
     return Calibration(threshold, surface_to_center_m, sigma, model, metrics)
 
 
 def _surface_to_center(blobs: Blobs, images: LabelledImages, is_visible: npt.NDArray[np.bool_]) -> float:
-    usable = is_visible & (blobs.count > 0)
+    usable = is_visible & (blobs.pixels > 0)
     gap = images.center[usable, 2] - blobs.depth[usable]
     _require_enough(np.abs(gap) < _WRONG_M, is_visible)
     return float(np.median(gap[np.abs(gap) < _WRONG_M]))
@@ -175,7 +175,7 @@ def _threshold(blobs: Blobs, is_right: npt.NDArray[np.bool_]) -> float:
     """The threshold with the least cost; a wrong detection costs three missed ones."""
     grid = np.arange(-2.0, 6.0, 0.25)
     cost = [
-        (is_right & (blobs.score < t)).sum() + 3 * (~is_right & (blobs.score >= t) & (blobs.count > 0)).sum()
+        (is_right & (blobs.score < t)).sum() + 3 * (~is_right & (blobs.score >= t) & (blobs.pixels > 0)).sum()
         for t in grid
     ]
     return float(grid[int(np.argmin(cost))])
@@ -185,7 +185,7 @@ def _fit_log_sigma(blobs: Blobs, residual: FloatArray) -> FloatArray:
     """Harvey's regression of the log of the squared residual, then scaled so that the mean square is one."""
     features = sigma_features(blobs)
     target = np.log(np.maximum(np.abs(residual), 1e-5))
-    coefficients = np.linalg.lstsq(features, target, rcond=None)[0]
+    coefficients: FloatArray = np.linalg.lstsq(features, target, rcond=None)[0].astype(np.float64)
     normalized = residual / np.exp(features @ coefficients)
     coefficients[0] += 0.5 * np.log(np.mean(np.minimum(normalized**2, np.percentile(normalized**2, 99))))
     return coefficients
@@ -193,7 +193,7 @@ def _fit_log_sigma(blobs: Blobs, residual: FloatArray) -> FloatArray:
 
 def _normalized(blobs: Blobs, sigma: FloatArray, across: FloatArray, along: FloatArray) -> float:
     predicted = measurement_sigma(blobs, sigma)
-    return (2 * np.mean((across / predicted[:, 0]) ** 2) + np.mean((along / predicted[:, 1]) ** 2)) / 3
+    return float(2 * np.mean((across / predicted[:, 0]) ** 2) + np.mean((along / predicted[:, 1]) ** 2)) / 3
 
 
 def _error_model(

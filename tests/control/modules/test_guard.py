@@ -161,8 +161,14 @@ def test_any_sequence_of_commands_stays_in_the_limits(commands):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"velocity_limit": [3.0]}, "guard: parameter parameters: Value error, velocity_limit has 1 entries for 2"),
-        ({"velocity_limit": [3.0, -1.0]}, "guard: parameter velocity_limit.1: Input should be greater than 0."),
+        (
+            {"velocity_limit": [3.0]},
+            "guard: parameter parameters: Value error, velocity_limit has 1 entries for 2",
+        ),
+        (
+            {"velocity_limit": [3.0, -1.0]},
+            "guard: parameter velocity_limit.1: Input should be greater than 0.",
+        ),
         ({"position_low_rad": [2.0, 0.0]}, "a lower position limit is not below the upper one"),
         ({"speed": 1}, "guard: parameter speed: Extra inputs are not permitted."),
     ],

@@ -47,7 +47,7 @@ def test_a_blob_at_the_edge_and_an_empty_image():
     heat[0, 0, 0] = 5.0
     blobs = read_blobs(heat, np.ones((2, 128, 80), dtype=np.float32))
     assert np.array_equal(blobs.pixel[0], [0.0, 0.0])
-    assert blobs.count.tolist() == [1.0, 0.0]
+    assert blobs.pixels.tolist() == [1.0, 0.0]
     assert np.isnan(blobs.depth[1])
 
 
