@@ -236,6 +236,7 @@ class FlowNode(LifecycleNode):
 
     def _open_marker(self, producer: str) -> Any:
         def announce(message: Int64MultiArray) -> None:
+            self.received_ns = time.monotonic_ns()
             try:
                 self.gate.announce(producer, message.data)
             except ValueRefusedError as error:

@@ -84,10 +84,11 @@ def _spin(node: HostedNode, is_ending: Callable[[], bool]) -> None:
     setproctitle(node.get_name())
     executor = make_executor()
     executor.add_node(cast(Node, node))
-    never: Future[None] = Future(executor=executor)
     try:
         while not is_ending():
-            # Not `spin_once`, which would come back to Python after every callback.
+            # Not `spin_once`, which would come back to Python after every callback. Nobody completes the
+            # future; a new one each time, as the default executor leaves a callback in it.
+            never: Future[None] = Future(executor=executor)
             executor.spin_until_future_complete(never, timeout_sec=node.work())
         node.end()
     except ReflexarcError as error:

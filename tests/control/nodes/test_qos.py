@@ -54,7 +54,8 @@ def test_an_old_command_expires():
     assert offered_qos(PORTS[2], "realtime").depth == 1
 
 
-def test_a_stream_is_silent_after_three_periods_but_not_before_50_ms():
-    assert silence_s(PORTS[0]) == pytest.approx(0.06)
+def test_a_stream_is_silent_after_five_periods_but_not_before_50_ms():
+    assert silence_s(PORTS[0]) == pytest.approx(0.1)
+    assert silence_s(PORTS[0].model_copy(update={"rate_hz": 500})) == pytest.approx(0.05)
     assert silence_s(PORTS[1]) == pytest.approx(0.05)
     assert silence_s(PORTS[4]) is None
