@@ -10,12 +10,14 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol, cast
 
 import rclpy
 from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -89,7 +91,8 @@ def _spin(node: HostedNode, is_ending: Callable[[], bool]) -> None:
             # Not `spin_once`, which would come back to Python after every callback. Nobody completes the
             # future; a new one each time, as the default executor leaves a callback in it.
             never: Future[None] = Future(executor=executor)
-            executor.spin_until_future_complete(never, timeout_sec=node.work())
+            with _illegal_transitions_refused(node):
+                executor.spin_until_future_complete(never, timeout_sec=node.work())
         node.end()
     except ReflexarcError as error:
         node.get_logger().fatal(str(error))
@@ -99,6 +102,21 @@ def _spin(node: HostedNode, is_ending: Callable[[], bool]) -> None:
         signal.alarm(_END_WITHIN_S)
         executor.shutdown()
         node.destroy_node()
+
+
+@contextmanager
+def _illegal_transitions_refused(node: HostedNode) -> Iterator[None]:
+    """Stay alive when someone asks for a transition that the state does not have.
+
+    Kilted answers with `success=False`. Jazzy raises through the executor instead, and a stranger's call to
+    `change_state` would end the guard.
+    """
+    try:
+        yield
+    except rclpy_implementation.RCLError as error:
+        if "lifecycle state machine" not in str(error):
+            raise
+        node.get_logger().error(f"transition refused: {error}")
 
 
 def _end_on_signal() -> Callable[[], bool]:

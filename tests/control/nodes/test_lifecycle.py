@@ -44,8 +44,9 @@ def test_it_leads_a_node_through_its_life_and_hears_of_its_health(brake):
     assert reports[0].name == "brake"
     for transition in ("deactivate", "cleanup"):
         assert client.change("brake", transition, 20.0, children.check) is True
-    # Kilted says no, Jazzy nothing at all.
+    # Kilted says no, Jazzy nothing at all, and neither ends the node.
     assert not client.change("brake", "activate", 0.5, children.check)
+    assert client.change("brake", "configure", 20.0, children.check) is True
 
 
 def test_it_does_not_wait_for_who_has_died(brake):
