@@ -25,11 +25,11 @@ JOINT_NAMES = (
 VELOCITY_LIMIT = np.pi
 """rad/s, each joint. Source: UR5e technical specifications, maximum joint speed 180 deg/s."""
 
-ACCELERATION_LIMIT = 15.0
+ACCELERATION_LIMIT = 20.0
 """rad/s^2, each joint.
 
 The shoulder has to lift itself with the arm at full stretch, the worst case: its 150 N m less the weight's
-moment, over the inertia, give 23 rad/s^2 upward (a test computes it from the model); a third is kept
+moment, over the inertia, give 23 rad/s^2 upward (a test computes it from the model); a seventh is kept
 as margin for the other joints' reaction.
 """
 

@@ -1,20 +1,14 @@
-"""The torch networks, each with the normalisation of its inputs inside, so that ONNX carries all of it."""
+"""The torch networks of perception and estimation; each normalises its own inputs, so that ONNX carries all of it."""
 
 from typing import cast
 
 import torch
-from gymnasium import spaces
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
-__all__ = ["HEAT_CHANNELS", "BallisticFeatures", "FilterCell", "HeatMapNetwork", "PolicyNetwork"]
+__all__ = ["HEAT_CHANNELS", "FilterCell", "HeatMapNetwork"]
 
 HEAT_CHANNELS = 16
 """Width of the heat map network: 1.5 ms per 128 x 80 image on one core."""
-
-
-_GRAVITY = -9.81
-"""m/s^2, along z."""
 
 
 class HeatMapNetwork(nn.Module):
@@ -124,50 +118,3 @@ class FilterCell(nn.Module):
 
         known = torch.cat([started, position, velocity, sigma], dim=1)
         return torch.cat([started, since, position, velocity, hidden], dim=1), known
-
-
-class BallisticFeatures(BaseFeaturesExtractor):
-    """An observation, scaled, and where the ball would come through upright planes in front of the robot.
-
-    A small network finds it hard to divide, and where a throw arrives is a quotient of what is observed.
-    Source of the path: a throw without drag, p + v t + g t^2 / 2.
-
-    Args:
-        observation_space: Its last seven entries are ball position (3, m), velocity (3, m/s) and is_known.
-        planes_m: Distances of the planes along x, base frame.
-    """
-
-    def __init__(self, observation_space: spaces.Box, planes_m: tuple[float, ...] = (0.4, 0.55, 0.7)) -> None:
-        size = int(observation_space.shape[0])
-        super().__init__(observation_space, size + 4 * len(planes_m))
-        self.joints = (size - 7) // 2
-        self.planes: Tensor
-        self.register_buffer("planes", torch.tensor(planes_m))
-
-    def forward(self, observation: Tensor) -> Tensor:
-        """Shape (B, O) to (B, O + 4 P)."""
-        n = self.joints
-        joint_position, joint_velocity, position, velocity, known = torch.split(
-            observation, [n, n, 3, 3, 1], dim=1
-        )
-        # Time until the plane: none for a ball that does not come nearer, and no farther than a second.
-        speed = torch.clamp(-velocity[:, :1], min=0.3)
-        time = torch.clamp((position[:, :1] - self.planes) / speed, min=0.0, max=1.0)
-        y = position[:, 1:2] + velocity[:, 1:2] * time
-        z = position[:, 2:3] + velocity[:, 2:3] * time + 0.5 * _GRAVITY * time**2
-        rise = velocity[:, 2:3] + _GRAVITY * time
-        arrival = torch.cat([2.0 * time, 2.0 * y, 2.0 * (z - 0.5), rise / 4.0], dim=1)
-        plain = [joint_position, joint_velocity / 2.0, position - 0.5, velocity / 4.0]
-        return torch.cat([*plain, known, arrival * known], dim=1)
-
-
-class PolicyNetwork(nn.Module):
-    """The mean action of a trained actor, as it runs: observation (B, O) to action (B, A)."""
-
-    def __init__(self, *layers: nn.Module) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, observation: Tensor) -> Tensor:
-        """The action, before it is clipped to [-1, 1]."""
-        return cast(Tensor, self.layers(observation))

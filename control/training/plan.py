@@ -30,25 +30,13 @@ __all__ = ["code_digest", "config_digest", "train_flow"]
 _ROOT = Path(__file__).parents[2]
 
 _CODE: Mapping[str, tuple[str, ...]] = {
-    "supervised": (
-        "control/training/supervised.py",
-        "control/training/dataset.py",
-        "control/modules/perception.py",
-    ),
-    "sequence": (
-        "control/training/sequence.py",
-        "control/training/dataset.py",
-        "control/modules/estimation.py",
-    ),
-    "reinforcement": (
-        "control/training/reinforcement.py",
-        "control/training/upstream.py",
-        "control/modules/policy.py",
-    ),
+    "supervised": ("training/supervised", "training/dataset", "training/networks", "modules/perception"),
+    "sequence": ("training/sequence", "training/dataset", "training/networks", "modules/estimation"),
+    "reinforcement": ("training/reinforcement", "training/upstream", "training/policy_network"),
 }
 """What decides the result of a trainer, beside the environments and the code that all trainers share."""
 
-_SHARED_CODE = ("control/training/networks.py", "control/training/recipes.py", "control/training/export.py")
+_SHARED_CODE = ("training/recipes", "training/export")
 
 _NOT_TRAINED_ON = ("single.py", "throughput.py", "twin.py")
 """What else the environments' folder holds."""
@@ -62,7 +50,8 @@ def code_digest(trainer: str) -> str:
         for path in (_ROOT / "envs").rglob("*")
         if path.suffix in (".py", ".xml") and path.name not in _NOT_TRAINED_ON
     )
-    for name in (*_CODE[trainer], *_SHARED_CODE, *environments):
+    code = [f"control/{name}.py" for name in (*_CODE[trainer], *_SHARED_CODE)]
+    for name in (*code, *environments):
         path = _ROOT / name
         digest.update(name.encode())
         digest.update(_normalized(path).encode())
@@ -182,7 +171,7 @@ def _train_one(
         upstream=upstream,
         seed=seed,
         changes=changes,
-        log_dir=log_dir / name,
+        log_dir=log_dir / flow.name / name,
         progress=on_progress,
     )
     trained = RECIPES[spec.training.trainer](job)

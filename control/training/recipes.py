@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch.utils.tensorboard import SummaryWriter
 
 from reflexarc.control.artifacts.artifact import Artifact
 from reflexarc.control.errors import TrainingError, did_you_mean
 from reflexarc.control.flow import Flow, ModuleSpec
+from reflexarc.control.kinematics import DenavitHartenberg
 from reflexarc.control.modules.perception import Detector, camera_pose
 from reflexarc.control.training.dataset import labelled_images, record_detections
 from reflexarc.control.training.export import export_network
@@ -221,6 +223,7 @@ def train_control_policy(job: Job) -> Trained:
 
     model = train_policy(
         environment(settings.environments, job.seed),
+        _kinematics(job),
         settings,
         job.seed,
         job.log_dir,
@@ -236,6 +239,16 @@ def train_control_policy(job: Job) -> Trained:
         },
         metrics=_policy_metrics(model, environment(64, job.seed + _HELD_OUT)),
     )
+
+
+def _kinematics(job: Job) -> DenavitHartenberg:
+    try:
+        return DenavitHartenberg.model_validate(job.spec.parameters.get("kinematics"))
+    except ValidationError as error:
+        raise TrainingError(
+            f"{job.spec.name}: parameter kinematics: {error.errors()[0]['msg']}. "
+            "Give the arm's Denavit-Hartenberg table, as the guard's workspace does."
+        ) from None
 
 
 def _policy_metrics(model: Any, env: BatchedEnv) -> dict[str, float]:

@@ -13,7 +13,8 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
-from reflexarc.control.training.networks import BallisticFeatures, PolicyNetwork
+from reflexarc.control.kinematics import DenavitHartenberg
+from reflexarc.control.training.policy_network import InterceptFeatures, PolicyNetwork
 
 __all__ = ["PolicySettings", "actor", "train_policy"]
 
@@ -23,7 +24,7 @@ class PolicySettings:
     """How the policy is trained (sizes as tried in DESIGN of the project, tuned on the arm's tasks)."""
 
     environments: int = 128
-    steps: int = 3_000_000
+    steps: int = 8_000_000
     rollout: int = 64
     batch: int = 2048
     epochs: int = 5
@@ -52,6 +53,7 @@ class _Progress(BaseCallback):
 
 def train_policy(
     env: VecEnv,
+    kinematics: DenavitHartenberg,
     settings: PolicySettings,
     seed: int,
     log_dir: Path | None,
@@ -61,6 +63,7 @@ def train_policy(
 
     Args:
         env: Batched environment, its observations already those that the policy will have.
+        kinematics: How the tool follows from the joints.
         settings: Sizes and steps.
         seed: Decides everything random beside the environment's own seed.
         log_dir: For TensorBoard, or None.
@@ -77,7 +80,8 @@ def train_policy(
         ent_coef=0.0,
         policy_kwargs={
             "net_arch": [settings.hidden, settings.hidden],
-            "features_extractor_class": BallisticFeatures,
+            "features_extractor_class": InterceptFeatures,
+            "features_extractor_kwargs": {"kinematics": kinematics},
             "activation_fn": torch.nn.ELU,
             "log_std_init": settings.log_std,
         },

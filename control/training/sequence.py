@@ -48,7 +48,11 @@ class DetectionRecording(NamedTuple):
     def part(self, index: npt.NDArray[np.int64]) -> "DetectionRecording":
         """The episodes of an index."""
         return DetectionRecording(
-            self.seen[index], self.sigma[index], self.position[index], self.velocity[index], self.is_valid[index]
+            self.seen[index],
+            self.sigma[index],
+            self.position[index],
+            self.velocity[index],
+            self.is_valid[index],
         )
 
 

@@ -46,7 +46,7 @@ class LabelledImages(NamedTuple):
 class HeatMapSettings:
     """How the heat map network is trained (tuned on the arm's catching task)."""
 
-    images: int = 6000
+    images: int = 7000
     epochs: int = 5
     batch: int = 32
     learning_rate: float = 3e-3

@@ -7,6 +7,8 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 import reflexarc.envs
 from reflexarc.control.errors import FlowError, ReflexarcError
 from reflexarc.envs.registry import TASKS, task_class
+from reflexarc.envs.robot import ACCELERATION_LIMIT
+from reflexarc.envs.task import TICK_S
 
 
 @pytest.mark.parametrize("task_id", TASKS)
@@ -37,7 +39,7 @@ def test_an_action_acts_one_control_step_later():
     env.step(np.ones(6, dtype=np.float32))
     assert np.array_equal(env.task.command, np.zeros((1, 6)))
     env.step(np.zeros(6, dtype=np.float32))
-    assert np.allclose(env.task.command, 0.15)
+    assert np.allclose(env.task.command, ACCELERATION_LIMIT * TICK_S)
 
 
 def test_an_unknown_task_is_named_with_the_nearest():
