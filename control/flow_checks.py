@@ -1,5 +1,7 @@
 """What has to hold in a flow: edges that agree, rates that are feasible, one way to the actuators."""
 
+import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -25,8 +27,10 @@ class Problem(NamedTuple):
 
 def check_flow(flow: Flow) -> list[Problem]:
     """Everything that is wrong with a flow whose parts are well formed; empty if it can run."""
-    problems = [*_names(flow), *_sources(flow)]
-    if problems:  # the rest follows edges, which have to lead somewhere
+    problems = [*_names(flow), *_numbers(flow)]
+    if PLANT not in flow.modules:
+        problems += _sources(flow)
+    if problems:  # the rest follows edges, which have to lead somewhere, and counts in ticks
         return problems
     for spec in flow.modules.values():
         problems += [*_ports(flow, spec), *_timing(flow, spec), *_training(flow, spec)]
@@ -41,9 +45,10 @@ def _names(flow: Flow) -> Iterator[Problem]:
     for name in flow.modules:
         if name == PLANT:
             yield Problem(
-                _keys("modules", name), "a module cannot be named 'plant': that is what closes the loop."
+                ("modules", PLANT), "a module cannot be named 'plant': that is what closes the loop."
             )
-        elif not name.isidentifier() or name != name.lower():
+            return  # whose ports are meant could not be told
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             yield Problem(
                 _keys(name), f"{name}: a module's name is lower snake case, since a node is named by it."
             )
@@ -56,6 +61,24 @@ def _names(flow: Flow) -> Iterator[Problem]:
                 _keys(node, "outputs", port, "topic"),
                 f"{node}.{port}: topic '{topic}' has {count[topic]} publishers. Give each its own.",
             )
+
+
+def _numbers(flow: Flow) -> Iterator[Problem]:
+    """YAML can write infinity, and every time is counted in whole ns."""
+    numbers: list[tuple[tuple[str, ...], float | None]] = []
+    for node in (PLANT, *flow.modules):
+        for name, port in flow.outputs(node).items():
+            numbers.append((_keys(node, "outputs", name, "rate_hz"), port.rate_hz))
+    for name, spec in flow.modules.items():
+        numbers += [(_keys(name, "deadline_s"), spec.deadline_s), (_keys(name, "latency_s"), spec.latency_s)]
+    for keys, number in numbers:
+        if number is not None and not math.isfinite(number * 1e9):
+            yield Problem(keys, f"{'.'.join(keys)} is {number:g}, which is too large.")
+    if flow.tick_ns < 1:
+        yield Problem(
+            _keys(PLANT, "rate_hz"),
+            f"plant.rate_hz is {flow.plant.rate_hz:g}: a tick would be less than 1 ns.",
+        )
 
 
 def _sources(flow: Flow) -> Iterator[Problem]:

@@ -1,15 +1,18 @@
 """Flow file: YAML to a checked `Flow`. Every problem is said with file and line, all of them at once."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.constructor import SafeConstructor
 
 from reflexarc.control.errors import FlowError, ReflexarcError, did_you_mean
 from reflexarc.control.flow import PLANT, Flow, ModuleSpec, PlantSpec, Source, TrainingSpec
 from reflexarc.control.flow_checks import Problem, check_flow
+from reflexarc.control.module import Module
 from reflexarc.control.modules import module_class
 from reflexarc.control.ports import Port
 
@@ -17,6 +20,9 @@ __all__ = ["FLOWS", "known_flows", "load_flow"]
 
 FLOWS = Path(__file__).parents[1] / "launch" / "flows"
 """The flows that come with the project."""
+
+_FLOW_NAME = r"[a-z][a-z0-9_]*"
+"""What `Flow` demands of its name, which files and folders are named by."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Keys = tuple[str, ...]
@@ -38,10 +44,13 @@ def load_flow(name_or_path: str) -> Flow:
     """
     path = Path(name_or_path) if name_or_path.endswith((".yaml", ".yml")) else FLOWS / f"{name_or_path}.yaml"
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         hint = did_you_mean(path.stem, known_flows())
         raise FlowError(f"{name_or_path}: no such flow ({error.strerror}: {path}). {hint}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise FlowError(f"{path}:{line}: not UTF-8. Save the file as text in that encoding.") from None
     return _Reader(path, text).flow()
 
 
@@ -54,19 +63,32 @@ class _Reader:
         self._problems: list[Problem] = []
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
+            if root is None:
+                raise FlowError(f"{path}:1: the file is empty. `reflexarc graph` draws one that is not.")
+            if not isinstance(root, yaml.MappingNode):
+                raise FlowError(f"{path}:1: a flow file is a mapping with the keys flow, plant and modules.")
+            self._remember(root, ())
             self._data = yaml.safe_load(text)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise FlowError(f"{path}:{line}: not YAML: {error.problem}.") from None
-        if root is None:
-            raise FlowError(f"{path}:1: the file is empty. `reflexarc graph` draws one that is not.")
-        if not isinstance(root, yaml.MappingNode):
-            raise FlowError(f"{path}:1: a flow file is a mapping with the keys flow, plant and modules.")
-        self._remember(root, ())
+            context = f"{error.context}, " if error.context else ""
+            raise FlowError(f"{path}:{line}: not YAML: {context}{error.problem}.") from None
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise FlowError(f"{path}:{line}: not YAML: {error.reason} (U+{error.character:04X}).") from None
+        except RecursionError:
+            raise FlowError(f"{path}:1: nested too deep, or an anchor that holds itself.") from None
 
     def flow(self) -> Flow:
         """The flow, or one error with all problems."""
         top = self._mapping(self._data, (), ("flow", "plant", "modules"))
+        name = top.get("flow")
+        if "flow" not in top:
+            self._problem((), "flow file: key 'flow' is missing.")
+        elif not isinstance(name, str) or not re.fullmatch(_FLOW_NAME, name):
+            self._problem(
+                ("flow",), f"flow is {name!r}, expected a name in lower snake case, as in arm_catch."
+            )
         plant = self._plant(top.get("plant"))
         modules = {
             str(name): self._module(str(name), content)
@@ -77,9 +99,7 @@ class _Reader:
         self._raise_if_any()
         assert plant is not None
         complete = {name: spec for name, spec in modules.items() if spec is not None}
-        flow = self._model(Flow, {"name": top.get("flow"), "plant": plant, "modules": complete}, (), "flow")
-        self._raise_if_any()
-        assert flow is not None
+        flow = Flow(name=str(name), plant=plant, modules=complete)
         self._problems += check_flow(flow)
         self._raise_if_any()
         return flow
@@ -99,12 +119,26 @@ class _Reader:
                 module["training"], (*keys, "training"), tuple(TrainingSpec.model_fields)
             )
             given["training"] = self._model(TrainingSpec, training, (*keys, "training"), name)
+        found = self._class(module["kind"], keys, name) if isinstance(module.get("kind"), str) else None
+        if "artifact" not in module and found is not None and found.needs_artifact:
+            given["artifact"] = name
+        return self._model(ModuleSpec, given, keys, name)
+
+    def _class(self, kind: str, keys: _Keys, name: str) -> type[Module] | None:
         try:
-            if "artifact" not in module and module_class(str(module.get("kind"))).needs_artifact:
-                given["artifact"] = name
+            found = module_class(kind)
         except ReflexarcError as error:
             self._problem((*keys, "kind"), f"{name}: {error}")
-        return self._model(ModuleSpec, given, keys, name)
+        except Exception as error:  # whatever someone's module raises while it is imported
+            self._problem((*keys, "kind"), f"{name}: kind '{kind}' cannot be imported ({error!r}).")
+        else:
+            if hasattr(found, "input_needs") and hasattr(found, "output_needs"):
+                return found
+            self._problem(
+                (*keys, "kind"),
+                f"{name}: kind '{kind}' does not say what its ports need: input_needs and output_needs.",
+            )
+        return None
 
     def _ports(self, content: Mapping[str, Any], keys: _Keys, node: str) -> dict[str, Any]:
         outputs = {
@@ -155,6 +189,8 @@ class _Reader:
                 if entry["type"] == "extra_forbidden":
                     hint = did_you_mean(where[-1], model.model_fields)
                     message = f"{who}: unknown key '{where[-1]}'. {hint}"
+                elif not where:
+                    message = f"{who}: {entry['input']!r}, expected a mapping."
                 elif entry["type"] == "missing":
                     message = f"{who}: key '{'.'.join(where)}' is missing."
                 else:
@@ -166,6 +202,9 @@ class _Reader:
         if isinstance(node, yaml.MappingNode):
             seen: dict[str, int] = {}
             for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    continue  # which YAML allows and `safe_load` refuses
+                self._try(key)
                 line = key.start_mark.line + 1
                 if key.value in seen:
                     self._lines[(*keys, key.value)] = line
@@ -180,6 +219,16 @@ class _Reader:
             for index, value in enumerate(node.value):
                 self._lines[(*keys, str(index))] = value.start_mark.line + 1
                 self._remember(value, (*keys, str(index)))
+        else:
+            self._try(node)
+
+    def _try(self, node: yaml.Node) -> None:
+        """Refuse, with its line, what `safe_load` would raise errors of Python's own for: a 13th month, `!!int x`."""
+        try:
+            SafeConstructor().construct_object(node)
+        except (ValueError, LookupError, AttributeError):
+            line, kind = node.start_mark.line + 1, node.tag.rpartition(":")[2]
+            raise FlowError(f"{self._path}:{line}: {node.value!r} is not a {kind}.") from None
 
     def _problem(self, keys: _Keys, message: str) -> None:
         self._problems.append(Problem(keys, message))
@@ -190,7 +239,8 @@ class _Reader:
 
     def _said(self) -> Iterator[str]:
         for problem in sorted(self._problems, key=lambda problem: self._line(problem.keys)):
-            yield f"{self._path}:{self._line(problem.keys)}: {problem.message}"
+            message = " ".join(problem.message.splitlines())  # a key may have more than one
+            yield f"{self._path}:{self._line(problem.keys)}: {message}"
 
     def _line(self, keys: _Keys) -> int:
         """Line of the longest known part of a key path."""
