@@ -24,7 +24,7 @@ class PolicySettings:
     """How the policy is trained (sizes as tried in DESIGN of the project, tuned on the arm's tasks)."""
 
     environments: int = 128
-    steps: int = 8_000_000
+    steps: int = 3_000_000
     rollout: int = 64
     batch: int = 2048
     epochs: int = 5

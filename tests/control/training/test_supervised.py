@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+
+from reflexarc.control.errors import TrainingError
+from reflexarc.control.training.supervised import (
+    HeatMapSettings,
+    LabelledImages,
+    calibrate,
+    heat_maps,
+    train_heat_map,
+)
+
+INTRINSICS = np.array([[64.0, 0.0, 39.5], [0.0, 64.0, 63.5], [0.0, 0.0, 1.0]])
+SETTINGS = HeatMapSettings(images=320, epochs=3, batch=16)
+
+
+def discs(count, seed):
+    """Images of an orange disc at a random place and depth, on grey."""
+    rng = np.random.default_rng(seed)
+    color = rng.integers(90, 120, (count, 128, 80, 3)).astype(np.uint8)
+    depth = np.full((count, 128, 80), 3.0, dtype=np.float32)
+    center = np.stack([rng.uniform(-0.4, 0.4, count), rng.uniform(-0.6, 0.6, count), np.ones(count)], axis=1)
+    center *= rng.uniform(0.7, 1.6, count)[:, None]
+    rows, columns = np.mgrid[0:128, 0:80]
+    u = center[:, 0] / center[:, 2] * 64 + 39.5
+    v = center[:, 1] / center[:, 2] * 64 + 63.5
+    radius = 0.035 * 64 / center[:, 2]
+    mask = (columns - u[:, None, None]) ** 2 + (rows - v[:, None, None]) ** 2 < (radius**2)[:, None, None]
+    color[mask] = (240, 120, 30)
+    depth[mask] = (np.ones_like(depth) * (center[:, 2] - 0.025)[:, None, None])[mask]
+    depth += rng.normal(0, 0.004, depth.shape).astype(np.float32) * depth**2
+    return LabelledImages(color, depth, mask, center)
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.set_num_threads(1)
+    return train_heat_map(discs(SETTINGS.images, 0), SETTINGS, 0, lambda *_: None)
+
+
+def test_a_ball_is_found_and_its_errors_are_measured(network):
+    calibration = calibrate(network, discs(120, 1), INTRINSICS)
+    assert calibration.metrics["position_median_m"] < 0.01
+    assert calibration.metrics["missed_share"] < 0.1
+    assert calibration.metrics["wrong_share"] < 0.1
+    assert calibration.surface_to_center_m == pytest.approx(0.025, abs=0.005)
+    assert 0.3 < calibration.metrics["normalized_error_squared"] < 3.0
+    assert len(calibration.error_model["missed_share"]) == 6
+
+
+def test_the_same_seed_gives_the_same_weights(network):
+    again = train_heat_map(discs(SETTINGS.images, 0), SETTINGS, 0, lambda *_: None)
+    for one, other in zip(network.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_network_that_finds_nothing_is_not_calibrated(network):
+    images = discs(40, 2)
+    blind = images._replace(color=np.full_like(images.color, 100), depth=np.full_like(images.depth, 3.0))
+    with pytest.raises(TrainingError, match=r"finds the ball in \d+ of 40 held-out images, too few"):
+        calibrate(network, blind, INTRINSICS)
+
+
+def test_heat_maps_do_not_depend_on_the_batch(network):
+    images = discs(6, 3)
+    one = heat_maps(network, images.part(slice(2, 3)))
+    assert np.allclose(heat_maps(network, images)[2], one[0], atol=1e-4)

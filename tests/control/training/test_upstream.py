@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+
+from reflexarc.control.artifacts.artifact import Manifest, write_artifact
+from reflexarc.control.flow_file import load_flow
+from reflexarc.control.modules.perception import camera_pose
+from reflexarc.control.training.export import export_network
+from reflexarc.control.training.networks import FilterCell
+from reflexarc.control.training.sequence import Delivery
+from reflexarc.control.training.upstream import FrozenEstimator
+from reflexarc.envs.registry import task_class
+from reflexarc.envs.task import BallTruth
+
+torch = pytest.importorskip("torch")
+FLOW = load_flow("arm_catch")
+MOUNT = task_class("reflexarc/ArmCatch-v0").mount
+DELIVERY = Delivery(delay_s=(0.015, 0.040), loss=0.0, latency_ticks=1, extra_tick=0.0, step_s=0.01)
+MODEL = {
+    "across": [np.log(0.005), 0.0],
+    "along": [np.log(0.005), 0.0],
+    "missed_depth_edges_m": [1.0],
+    "missed_share": [0.0, 0.0],
+    "wrong_share": 0.0,
+}
+COUNT = 16
+
+
+@pytest.fixture
+def estimator(tmp_path):
+    cell = FilterCell(0.01, 16)
+    files = export_network(
+        cell,
+        {"state": torch.zeros(1, cell.state_size), "measurement": torch.zeros(1, 8)},
+        ["next_state", "estimate"],
+    )
+    manifest = Manifest(
+        module="estimation",
+        kind="estimation",
+        flow="arm_catch",
+        trainer="sequence",
+        ports={},
+        constants={"state_size": cell.state_size},
+        code_digest="",
+        config_digest="",
+        upstream={},
+        seed=0,
+        libraries={},
+    )
+    artifact = write_artifact(tmp_path, manifest, files)
+
+    def make(**changes):
+        camera = camera_pose(FLOW.modules["perception"].parameters)
+        model = {**MODEL, **changes}
+        return FrozenEstimator(artifact, model, camera, MOUNT.half_view, DELIVERY, 2, COUNT, 0)
+
+    return make
+
+
+def truth(step, position=(0.8, 0.0, 0.7), *, hidden=False):
+    return BallTruth(
+        np.tile(position, (COUNT, 1)),
+        np.zeros((COUNT, 3)),
+        np.tile(MOUNT.position, (COUNT, 1)),
+        np.tile(MOUNT.rotation, (COUNT, 1, 1)),
+        np.full(COUNT, hidden),
+        np.full(COUNT, step),
+    )
+
+
+def run(made, steps, **where):
+    for step in range(steps):
+        estimate = made.update(truth(step, **where))
+    return estimate
+
+
+def test_a_ball_in_view_is_known_once_the_first_frame_is_through(estimator):
+    made = estimator()
+    assert not run(made, 3)[2].any()
+    position, _, known = run(made, 8)
+    assert known.all()
+    assert np.abs(position - (0.8, 0.0, 0.7)).max() < 0.2  # an untrained filter, begun at the first detection
+
+
+@pytest.mark.parametrize(
+    "where", [{"hidden": True}, {"position": (-3.0, 0.0, 1.0)}, {"position": (0.5, 5.0, 0.5)}]
+)
+def test_what_cannot_be_seen_is_not_known(estimator, where):
+    assert not run(estimator(), 30, **where)[2].any()
+
+
+def test_what_is_always_missed_is_not_known(estimator):
+    assert not run(estimator(missed_share=[1.0, 1.0]), 30)[2].any()
+
+
+def test_a_wrong_detection_is_elsewhere(estimator):
+    position, _, known = run(estimator(wrong_share=1.0), 12)
+    assert known.all()
+    assert np.linalg.norm(position - (0.8, 0.0, 0.7), axis=1).mean() > 0.3
+
+
+def test_a_reset_forgets_some_simulations_only(estimator):
+    made = estimator()
+    run(made, 12)
+    made.reset(np.array([0, 3]))
+    known = made.update(truth(13))[2]
+    assert not known[[0, 3]].any()
+    assert known[[1, 2, 4]].all()
