@@ -152,12 +152,13 @@ class Flow(BaseModel):
         Raises:
             FlowError: A cycle has no latency, so no order exists.
         """
+        # No sets, whose order differs from process to process.
         graph = {
-            name: {
+            name: [
                 source.node
                 for source in spec.inputs.values()
                 if source.node != PLANT and self.latency_ticks(source.node) == 0
-            }
+            ]
             for name, spec in self.modules.items()
         }
         try:
@@ -213,7 +214,7 @@ class Flow(BaseModel):
         Raises:
             FlowError: The needs form a cycle.
         """
-        graph = {name: set(spec.training.needs) for name, spec in self.modules.items() if spec.training}
+        graph = {name: spec.training.needs for name, spec in self.modules.items() if spec.training}
         try:
             return tuple(TopologicalSorter(graph).static_order())
         except CycleError as error:

@@ -6,16 +6,38 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from pydantic import BaseModel, ValidationError
+
 from reflexarc.control.errors import FlowError, did_you_mean
 from reflexarc.control.flow import PLANT, Flow, ModuleSpec, Source
+from reflexarc.control.kinematics import DenavitHartenberg
 from reflexarc.control.modules import module_class
-from reflexarc.control.modules.guard import Guard
+from reflexarc.control.modules.guard import Guard, GuardParameters, Workspace
 from reflexarc.control.ports import MessageType, Port, PortNeed
 
 __all__ = ["Problem", "check_flow"]
 
 _WHOLE = 1e-6
 """How far a ratio of rates may be from a whole number: rates are written with a few digits."""
+
+_NODES = {PLANT: "what closes the loop", "twin": "the node that simulates the plant"}
+"""Names that are taken."""
+
+_TOPICS = {
+    "clock": "the time of a simulation",
+    "diagnostics": "the health of all nodes",
+    "rosout": "the log of all nodes",
+    "parameter_events": "ROS 2 itself",
+}
+"""Topics that are taken."""
+
+_GUARD_PARAMETERS: Mapping[tuple[str, ...], type[BaseModel]] = {
+    (): GuardParameters,
+    ("workspace",): Workspace,
+    ("workspace", "kinematics"): DenavitHartenberg,
+}
+
+_JOINT_TYPES = (MessageType.JOINT_STATE, MessageType.JOINT_TRAJECTORY, MessageType.FLOAT64_ARRAY)
 
 
 class Problem(NamedTuple):
@@ -34,6 +56,8 @@ def check_flow(flow: Flow) -> list[Problem]:
         return problems
     for spec in flow.modules.values():
         problems += [*_ports(flow, spec), *_timing(flow, spec), *_training(flow, spec)]
+        if issubclass(module_class(spec.kind), Guard):
+            problems += _guard(flow, spec)
     return [*problems, *_plant(flow), *_graphs(flow)]
 
 
@@ -43,10 +67,9 @@ def _keys(node: str, *rest: str) -> tuple[str, ...]:
 
 def _names(flow: Flow) -> Iterator[Problem]:
     for name in flow.modules:
+        if name in _NODES:
+            yield Problem(("modules", name), f"a module cannot be named '{name}': that is {_NODES[name]}.")
         if name == PLANT:
-            yield Problem(
-                ("modules", PLANT), "a module cannot be named 'plant': that is what closes the loop."
-            )
             return  # whose ports are meant could not be told
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             yield Problem(
@@ -56,11 +79,17 @@ def _names(flow: Flow) -> Iterator[Problem]:
     count = Counter(flow.outputs(node)[port].topic for node, port in outputs)
     for node, port in outputs:
         topic = flow.outputs(node)[port].topic
+        keys = _keys(node, "outputs", port, "topic")
         if count[topic] > 1:
             yield Problem(
-                _keys(node, "outputs", port, "topic"),
-                f"{node}.{port}: topic '{topic}' has {count[topic]} publishers. Give each its own.",
+                keys, f"{node}.{port}: topic '{topic}' has {count[topic]} publishers. Give each its own."
             )
+        if topic in _TOPICS:
+            yield Problem(
+                keys, f"{node}.{port}: topic '{topic}' is taken, by {_TOPICS[topic]}. Give it another."
+            )
+        if "__" in topic:  # design.ros2.org, Topic and Service name mapping to DDS
+            yield Problem(keys, f"{node}.{port}: topic '{topic}': ROS 2 allows no two underscores in a row.")
 
 
 def _numbers(flow: Flow) -> Iterator[Problem]:
@@ -68,7 +97,19 @@ def _numbers(flow: Flow) -> Iterator[Problem]:
     numbers: list[tuple[tuple[str, ...], float | None]] = []
     for node in (PLANT, *flow.modules):
         for name, port in flow.outputs(node).items():
-            numbers.append((_keys(node, "outputs", name, "rate_hz"), port.rate_hz))
+            keys = _keys(node, "outputs", name)
+            numbers.append(((*keys, "rate_hz"), port.rate_hz))
+            if any(length < 1 for length in port.shape):
+                yield Problem(
+                    (*keys, "shape"),
+                    f"{node}.{name}: shape is {list(port.shape)}; each axis has at least one element.",
+                )
+            if port.rate_hz is None and port.stream != "description":
+                yield Problem(
+                    keys,
+                    f"{node}.{name}: key 'rate_hz' is missing; "
+                    "nobody would notice silence. Only a stream 'description' has none.",
+                )
     for name, spec in flow.modules.items():
         numbers += [(_keys(name, "deadline_s"), spec.deadline_s), (_keys(name, "latency_s"), spec.latency_s)]
     for keys, number in numbers:
@@ -167,7 +208,20 @@ def _timing(flow: Flow, spec: ModuleSpec) -> Iterator[Problem]:
             hint = did_you_mean(name, spec.inputs)
             yield Problem(_keys(spec.name, "trigger"), f"{spec.name}: trigger '{name}' is no input. {hint}")
             return
+        if flow.port(spec.inputs[name]).rate_hz is None:
+            yield Problem(
+                _keys(spec.name, "trigger"),
+                f"{spec.name}: trigger '{name}' comes once ({spec.inputs[name]} has no rate_hz). "
+                "Give one that goes on.",
+            )
+            return
     pace = min((flow.port(spec.inputs[name]).rate_hz or rate) for name in spec.trigger)
+    if spec.deadline_s is not None and spec.deadline_s * pace < 1 + _WHOLE:
+        yield Problem(
+            _keys(spec.name, "deadline_s"),
+            f"{spec.name}: deadline_s {spec.deadline_s:g} passes at every step: "
+            f"its trigger comes every {1 / pace:g} s. Give it more than that.",
+        )
     for name, port in spec.outputs.items():
         if port.rate_hz is not None and abs(port.rate_hz - pace) > _WHOLE:
             yield Problem(
@@ -176,7 +230,47 @@ def _timing(flow: Flow, spec: ModuleSpec) -> Iterator[Problem]:
             )
 
 
+def _guard(flow: Flow, spec: ModuleSpec) -> Iterator[Problem]:
+    """A guard's limits, which have to be those of the joints that it commands, at its pace."""
+    keys = _keys(spec.name, "parameters")
+    try:
+        limits = GuardParameters.model_validate(spec.parameters)
+    except ValidationError as error:
+        for entry in error.errors():
+            where = tuple(str(part) for part in entry["loc"])
+            message = f"{'.'.join(where) or 'parameters'}: {entry['msg'].removeprefix('Value error, ')}."
+            if entry["type"] == "extra_forbidden":
+                known = _GUARD_PARAMETERS[where[:-1]].model_fields
+                message = f"unknown parameter '{'.'.join(where)}'. {did_you_mean(where[-1], known)}"
+            elif entry["type"] == "missing":
+                message = f"parameter '{'.'.join(where)}' is missing."
+            yield Problem((*keys, *where), f"{spec.name}: {message}")
+        return
+    joints = len(limits.joints)
+    ports = {("inputs", name): flow.port(source) for name, source in spec.inputs.items()}
+    ports |= {("outputs", name): port for name, port in spec.outputs.items()}
+    for (side, name), port in ports.items():
+        if port.type in _JOINT_TYPES and len(port.shape) == 1 and port.shape != (joints,):
+            yield Problem(
+                _keys(spec.name, side, name),
+                f"{spec.name}.{name}: shape is {list(port.shape)}, and {spec.name} has {joints} joints.",
+            )
+    paces = [flow.port(spec.inputs[name]).rate_hz for name in spec.trigger if name in spec.inputs]
+    pace = min((pace for pace in paces if pace is not None), default=None)
+    if pace is not None and abs(limits.rate_hz - pace) > _WHOLE:
+        yield Problem(
+            (*keys, "rate_hz"),
+            f"{spec.name}: parameter rate_hz is {limits.rate_hz:g}, and its trigger comes at {pace:g} Hz: "
+            "accelerations would be limited wrongly.",
+        )
+
+
 def _training(flow: Flow, spec: ModuleSpec) -> Iterator[Problem]:
+    if spec.training is not None and not module_class(spec.kind).needs_artifact:
+        yield Problem(
+            _keys(spec.name, "training"),
+            f"{spec.name}: kind '{spec.kind}' is not trained. Leave 'training' out.",
+        )
     for need in spec.training.needs if spec.training else ():
         if need not in flow.modules:
             yield Problem(

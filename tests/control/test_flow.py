@@ -40,6 +40,14 @@ def test_order_follows_the_data_whatever_the_order_of_the_file():
     assert flow(*reversed(modules)).order == ("first", "second", "last")
 
 
+def test_order_is_the_same_in_every_process():
+    sources = [module(f"source_{number}", PLANT) for number in (3, 1, 4, 2, 6, 5)]
+    last = module("last", *(spec.name for spec in sources))
+    made = flow(*sources, last)
+    assert made.order == (*(spec.name for spec in sources), "last")
+    assert flow(last, *sources).order == made.order
+
+
 def test_a_loop_with_latency_has_an_order():
     made = flow(module("first", PLANT, "last"), module("last", "first", latency_s=0.01))
     assert made.order == ("first", "last")

@@ -180,6 +180,42 @@ def test_flows_that_ship_have_no_problem(name):
             id="reserved name",
         ),
         pytest.param(
+            renamed("twin"),
+            [
+                "twin:\n    kind => a module cannot be named 'twin': that is the node that simulates the plant."
+            ],
+            id="name of the twin",
+        ),
+        pytest.param(
+            [("topic: joint_states", "topic: clock")],
+            [
+                "joint_states: {type => plant.joint_states: topic 'clock' is taken, by the time of a simulation. "
+                "Give it another."
+            ],
+            id="reserved topic",
+        ),
+        pytest.param(
+            [("topic: ball/detection", "topic: ball__seen")],
+            [
+                "detection: {type => "
+                "perception.detection: topic 'ball__seen': ROS 2 allows no two underscores in a row."
+            ],
+            id="topic that ROS cannot take",
+        ),
+        pytest.param(
+            [("shape: [128, 80], unit", "shape: [128, 0], unit")],
+            ["depth: {type => plant.depth: shape is [128, 0]; each axis has at least one element."],
+            id="empty shape",
+        ),
+        pytest.param(
+            [("frame: base_link, rate_hz: 50}", "frame: base_link}")],
+            [
+                "detection: {type => perception.detection: key 'rate_hz' is missing; "
+                "nobody would notice silence. Only a stream 'description' has none."
+            ],
+            id="stream without a rate",
+        ),
+        pytest.param(
             [(LATENCY, LATENCY.replace("0.01", "0.015"))],
             ["latency_s => perception: latency_s 0.015 is 1.5 ticks of 0.01 s; it has to be whole."],
             id="latency that is not whole",
@@ -221,6 +257,68 @@ def test_flows_that_ship_have_no_problem(name):
             [("trigger: [odometry]", "trigger: [odometri]")],
             ["trigger: [odometri] => policy: trigger 'odometri' is no input. Did you mean 'odometry'?"],
             id="trigger that is no input",
+        ),
+        pytest.param(
+            [("trigger: [color, depth]", "trigger: [camera_info]")],
+            [
+                "trigger: [camera_info] => perception: trigger 'camera_info' comes once "
+                "(plant.camera_info has no rate_hz). Give one that goes on."
+            ],
+            id="trigger that comes once",
+        ),
+        pytest.param(
+            [("deadline_s: 0.02", "deadline_s: 0.01")],
+            [
+                "deadline_s => guard: deadline_s 0.01 passes at every step: its trigger comes every 0.01 s. "
+                "Give it more than that."
+            ],
+            id="deadline that always passes",
+        ),
+        pytest.param(
+            [("staleness_s: 0.1", "stalenes_s: 0.1")],
+            [
+                "parameters:\n      joints: * => guard: parameter 'staleness_s' is missing.",
+                "stalenes_s => guard: unknown parameter 'stalenes_s'. Did you mean 'staleness_s'?",
+            ],
+            id="unknown parameter of the guard",
+        ),
+        pytest.param(
+            [("tool_m: [0.0, 0.0, 0.08]", "tol_m: [0.0, 0.0, 0.08]")],
+            [
+                "tol_m => guard: unknown parameter 'workspace.kinematics.tol_m'. Did you mean 'tool_m'?",
+            ],
+            id="unknown parameter of the guard's kinematics",
+        ),
+        pytest.param(
+            [("      joints: *joints\n", "      joints: [only]\n")],
+            [
+                "parameters:\n      joints: [only] => guard: parameters: "
+                "position_low_rad has 6 entries for 1 joints."
+            ],
+            id="limits of other joints",
+        ),
+        pytest.param(
+            [("topic: policy/command, shape: [6]", "topic: policy/command, shape: [5]")],
+            ["command: policy.command => guard.command: shape is [5], and guard has 6 joints."],
+            id="command with too few joints",
+        ),
+        pytest.param(
+            [("      rate_hz: 100\n", "      rate_hz: 50\n")],
+            [
+                "rate_hz: 50\n      # => guard: parameter rate_hz is 50, and its trigger comes at 100 Hz: "
+                "accelerations would be limited wrongly."
+            ],
+            id="pace of the guard",
+        ),
+        pytest.param(
+            [
+                (
+                    "        high_m: [1.0, 0.9, 1.2]\n",
+                    "        high_m: [1.0, 0.9, 1.2]\n    training: {trainer: sequence}\n",
+                )
+            ],
+            ["training: {trainer: sequence}\n => guard: kind 'guard' is not trained. Leave 'training' out."],
+            id="training of what is not trained",
         ),
         pytest.param(
             [("needs: [perception]}", "needs: [perceptoin]}")],
