@@ -1,0 +1,149 @@
+import json
+
+import pytest
+
+from reflexarc.control.artifacts.artifact import Manifest, write_artifact
+from reflexarc.control.artifacts.store import lock_path, read_lock, resolve_artifacts, write_lock
+from reflexarc.control.errors import ArtifactError
+from reflexarc.control.flow_file import load_flow
+
+TRAINED = ("perception", "estimation", "policy")
+
+
+def artifact(store, module, kind=None, seed=0):
+    manifest = Manifest(
+        module=module,
+        kind=kind or module,
+        flow="arm_catch",
+        trainer="supervised",
+        ports={},
+        constants={},
+        code_digest="c",
+        config_digest="d",
+        upstream={},
+        seed=seed,
+        libraries={},
+    )
+    return write_artifact(store, manifest, {"model.onnx": b"model", "metrics.json": b"{}"})
+
+
+@pytest.fixture
+def flow():
+    return load_flow("arm_catch")
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with an artifact of every trained module of arm_catch, and their lock."""
+    write_lock(tmp_path, "arm_catch", {name: artifact(tmp_path, name).digest for name in TRAINED})
+    return tmp_path
+
+
+def test_a_lock_is_read_as_it_was_written(tmp_path):
+    store = tmp_path / "new" / "store"
+    write_lock(store, "some_flow", {"policy": "b", "perception": "a"})
+    assert read_lock(store, "some_flow") == {"perception": "a", "policy": "b"}
+    path = store / "some_flow.lock.json"
+    assert list(store.iterdir()) == [path] == [lock_path(store, "some_flow")]
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert list(json.loads(path.read_text())["artifacts"]) == ["perception", "policy"]
+
+
+def test_a_lock_is_replaced(tmp_path):
+    write_lock(tmp_path, "some_flow", {"policy": "a", "perception": "a"})
+    write_lock(tmp_path, "some_flow", {"policy": "b"})
+    assert read_lock(tmp_path, "some_flow") == {"policy": "b"}
+
+
+def test_each_flow_has_its_own_lock(tmp_path):
+    write_lock(tmp_path, "some_flow", {"policy": "a"})
+    assert read_lock(tmp_path, "other_flow") == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "Invalid JSON"),
+        ("[]", "Input should be an object"),
+        ('{"flow": "arm_catch", "artefacts": {}}', "Extra inputs are not permitted"),
+        ('{"flow": "arm_catch", "artifacts": {"policy": 3}}', "Input should be a valid string"),
+        ('{"artifacts": {}}', "Field required"),
+    ],
+)
+def test_a_file_that_is_no_lock_is_named(store, content, reason):
+    path = lock_path(store, "arm_catch")
+    path.write_text(content)
+    with pytest.raises(ArtifactError) as refused:
+        read_lock(store, "arm_catch")
+    message = str(refused.value)
+    assert message.startswith(f"{path}: not a lock file ({reason}")
+    assert message.endswith("). Restore it, or train again.")
+
+
+def test_a_lock_that_cannot_be_read_is_named(tmp_path):
+    lock_path(tmp_path, "arm_catch").mkdir()
+    with pytest.raises(ArtifactError, match=r"arm_catch\.lock\.json: not a lock file \(Is a directory\)"):
+        read_lock(tmp_path, "arm_catch")
+
+
+def test_every_trained_module_has_the_artifact_that_the_lock_pins(store, flow):
+    artifact(store, "policy", seed=1)  # which the lock does not name
+    resolved = resolve_artifacts(flow, store)
+    assert list(resolved) == list(TRAINED)
+    assert {name: found.digest for name, found in resolved.items()} == read_lock(store, "arm_catch")
+    assert all(found.manifest.seed == 0 for found in resolved.values())
+
+
+def test_a_module_that_is_not_in_the_lock_says_how_to_train_it(store, flow):
+    lock = read_lock(store, "arm_catch")
+    del lock["policy"]
+    write_lock(store, "arm_catch", lock)
+    with pytest.raises(ArtifactError) as refused:
+        resolve_artifacts(flow, store)
+    assert str(refused.value) == (
+        f"policy: no artifact 'policy' in {lock_path(store, 'arm_catch')}. "
+        "Known: estimation, perception. Train it with `reflexarc train --flow arm_catch`."
+    )
+
+
+def test_an_artifact_by_another_name_than_its_module(store, flow):
+    policy = flow.modules["policy"].model_copy(update={"artifact": "polciy"})
+    renamed = flow.model_copy(update={"modules": {**flow.modules, "policy": policy}})
+    with pytest.raises(ArtifactError, match=r"policy: no artifact 'polciy' in .* Did you mean 'policy'\?"):
+        resolve_artifacts(renamed, store)
+    write_lock(
+        store,
+        "arm_catch",
+        {**read_lock(store, "arm_catch"), "polciy": artifact(store, "polciy", "policy").digest},
+    )
+    assert resolve_artifacts(renamed, store)["policy"].folder.name.startswith("polciy-")
+
+
+def test_an_artifact_that_the_store_lacks_is_named(store, flow):
+    digest = 64 * "0"
+    write_lock(store, "arm_catch", {**read_lock(store, "arm_catch"), "policy": digest})
+    with pytest.raises(ArtifactError, match="policy-000000000000: no artifact here"):
+        resolve_artifacts(flow, store)
+
+
+def test_an_artifact_of_another_kind_is_refused(store, flow):
+    other = artifact(store, "policy", kind="estimation")
+    write_lock(store, "arm_catch", {**read_lock(store, "arm_catch"), "policy": other.digest})
+    with pytest.raises(ArtifactError) as refused:
+        resolve_artifacts(flow, store)
+    assert str(refused.value) == (
+        f"policy: artifact {other.folder.name} is of kind 'estimation', the flow wants 'policy'. "
+        "Train it again with `reflexarc train --flow arm_catch`."
+    )
+
+
+def test_an_altered_artifact_is_refused_before_anything_runs(store, flow):
+    folder = next(store.glob("estimation-*"))
+    (folder / "model.onnx").write_bytes(b"other")
+    with pytest.raises(ArtifactError, match=r"model\.onnx: altered since it was trained"):
+        resolve_artifacts(flow, store)
+
+
+def test_a_flow_that_was_never_trained_says_how(tmp_path, flow):
+    with pytest.raises(ArtifactError, match=r"perception: no artifact .* Train it with `reflexarc train"):
+        resolve_artifacts(flow, tmp_path)
