@@ -5,13 +5,14 @@ ROS 2, so a seed leads to the same trajectory here and there, bit for bit.
 """
 
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 
-from reflexarc.control.flow import Flow
+from reflexarc.control.flow import PLANT, Flow
 from reflexarc.control.inbox import Inbox
 from reflexarc.control.module import Module
 from reflexarc.control.plant import Plant
+from reflexarc.control.ports import refusal
 from reflexarc.control.run_result import Episode, RunResult
 from reflexarc.control.trace import StepRecord, newest_stamps, output_stamp
 from reflexarc.control.values import Value
@@ -41,6 +42,7 @@ class LocalRuntime:
             )
             for name, spec in flow.modules.items()
         }
+        self._refused: Counter[str] = Counter()
         self._in_flight: dict[tuple[str, str], deque[tuple[int, Value]]] = defaultdict(deque)
         self._records: dict[str, list[StepRecord]] = {name: [] for name in flow.modules}
 
@@ -63,6 +65,8 @@ class LocalRuntime:
             name: {**self._inboxes[name].rejections, **module.rejections}
             for name, module in self._modules.items()
         }
+        if self._refused:
+            rejections["twin"] = dict(self._refused)
         return RunResult(
             episodes=tuple(episodes),
             trajectory_sha256=self._plant.trajectory_digest(),
@@ -87,11 +91,15 @@ class LocalRuntime:
     def tick(self) -> None:
         """One tick: what is due is delivered, the plant senses, the modules work, the plant advances."""
         now_ns = self._tick * self._flow.tick_ns
-        for port in self._flow.plant.inputs:
-            for value in self._due("plant", port):
-                self._plant.accept(port, value)
+        for port, source in self._flow.plant.inputs.items():
+            for value in self._due(PLANT, port):
+                reason = refusal(self._flow.port(source), value)
+                if reason is None:
+                    self._plant.accept(port, value)
+                else:
+                    self._refused[f"{port}: {reason}"] += 1
         for port, value in self._plant.sense():
-            self._send("plant", port, value, latency_ticks=0)
+            self._send(PLANT, port, value, latency_ticks=0)
         for name in self._flow.order:
             self._work(name, now_ns)
         self._plant.advance()

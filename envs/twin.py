@@ -87,8 +87,6 @@ class Twin:
         if step == 0 and "camera_info" in self._ports:
             leaving.append(("camera_info", self._camera_info(now_ns)))
         if "color" in self._ports:
-            if step % FRAMES.every_ticks == 0:
-                self._expose(step, now_ns)
             while self._in_flight and self._in_flight[0][0] <= step:
                 _, color, depth = self._in_flight.popleft()
                 leaving += [("color", color), ("depth", depth)]
@@ -121,6 +119,7 @@ class Twin:
 
     def advance(self) -> None:
         """Let one tick pass."""
+        self._expose()
         outcome = self.task.advance(self._command[None])
         self._digest.update(self._command.tobytes())
         self._digest.update(self.task.state_bytes())
@@ -134,7 +133,16 @@ class Twin:
         """sha256 (hex) over all commands that acted and all states since construction."""
         return self._digest.hexdigest()
 
-    def _expose(self, step: int, now_ns: int) -> None:
+    def _expose(self) -> None:
+        """Take the frame of this tick, if there is one.
+
+        It cannot leave before the next tick, so it is drawn when everything that leaves now has left: drawing
+        takes 5 ms, and joint states need not wait for it.
+        """
+        step = int(self.task.steps[0])
+        if "color" not in self._ports or step % FRAMES.every_ticks != 0:
+            return
+        now_ns = self._start_ns + step * self.tick_ns
         lost, delay_s = frame_fate(self.task.seeds, step)
         if lost[0]:
             return
