@@ -1,8 +1,6 @@
 """Report: what a run came to, as data and as people read it."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from reflexarc.control.errors import ReflexarcError
+from reflexarc.control.files import write_whole
 from reflexarc.control.flow import Flow
 from reflexarc.control.run_result import Episode, RunResult
 from reflexarc.control.trace import frame_ages_s, hop_latencies_s
@@ -128,11 +127,7 @@ def write_report(report: Report, path: Path) -> None:
     """
     text = json.dumps(report.model_dump(), indent=1) + "\n"
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}-")
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        write_whole(path, text)
     except OSError as error:
         raise ReflexarcError(f"{path}: the report cannot be written ({error.strerror}).") from None
 

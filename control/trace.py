@@ -67,6 +67,8 @@ def frame_ages_s(
     Returns:
         Shape (frames that reached a command,), in seconds.
     """
+    if not path:  # no camera leads to the plant
+        return np.empty(0)
     by_stamp = {module: {r.output_stamp_ns: r for r in records.get(module, ())} for module, _ in path}
     (last, _), *_ = path
     ages: list[float] = []

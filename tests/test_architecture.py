@@ -17,7 +17,13 @@ SOURCES = sorted(
 
 LAYERS = (
     ("control/__init__.py", "control/errors.py", "control/values.py"),
-    ("control/frames.py", "control/kinematics.py", "control/seeds.py", "control/ports.py"),
+    (
+        "control/files.py",
+        "control/frames.py",
+        "control/kinematics.py",
+        "control/seeds.py",
+        "control/ports.py",
+    ),
     (
         "control/artifacts/__init__.py",
         "control/artifacts/artifact.py",

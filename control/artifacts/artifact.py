@@ -139,8 +139,11 @@ def write_artifact(store: Path, manifest: Manifest, files: Mapping[str, bytes]) 
     folder = store / f"{manifest.module}-{digest[:12]}"
     if folder.exists():
         return load_artifact(folder, digest)
-    store.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{manifest.module}-", dir=store))
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{manifest.module}-", dir=store))
+    except OSError as error:
+        raise ArtifactError(f"{store}: cannot be written ({error.strerror}). Nothing was changed.") from error
     try:
         for name, data in {**files, _MANIFEST: raw}.items():
             (temporary / name).write_bytes(data)

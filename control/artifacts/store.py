@@ -5,8 +5,6 @@ package lock file does. A store that someone else keeps is named by `--store`.
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reflexarc.control.artifacts.artifact import Artifact, load_artifact
 from reflexarc.control.errors import ArtifactError, did_you_mean
+from reflexarc.control.files import write_whole
 from reflexarc.control.flow import Flow
 
 __all__ = ["SHIPPED_STORE", "lock_path", "read_lock", "resolve_artifacts", "write_lock"]
@@ -53,14 +52,18 @@ def read_lock(store: Path, flow_name: str) -> dict[str, str]:
 
 
 def write_lock(store: Path, flow_name: str, artifacts: Mapping[str, str]) -> None:
-    """Replace the lock of a flow in one move."""
-    store.mkdir(parents=True, exist_ok=True)
+    """Replace the lock of a flow in one move.
+
+    Raises:
+        ArtifactError: It cannot be written; the old one stays.
+    """
     text = json.dumps({"flow": flow_name, "artifacts": dict(sorted(artifacts.items()))}, indent=1) + "\n"
-    descriptor, temporary = tempfile.mkstemp(dir=store, prefix=".lock-")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, lock_path(store, flow_name))
+    path = lock_path(store, flow_name)
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text)
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be written ({error.strerror}). Nothing was changed.") from error
 
 
 def resolve_artifacts(flow: Flow, store: Path = SHIPPED_STORE) -> dict[str, Artifact]:

@@ -9,8 +9,9 @@ from reflexarc.control.frames import matrix_from_quaternion
 from reflexarc.control.ports import refusal
 from reflexarc.control.values import Float64Array, Image, JointState
 from reflexarc.envs.registry import TASKS
-from reflexarc.envs.robot import JOINT_NAMES, VELOCITY_LIMIT
+from reflexarc.envs.robot import ACCELERATION_LIMIT, JOINT_NAMES, VELOCITY_LIMIT
 from reflexarc.envs.sensors import FRAMES
+from reflexarc.envs.task import TICK_S
 from reflexarc.envs.twin import make_plant, nominal_camera_pose
 
 NAMES = {"reflexarc/ArmCatch-v0": "arm_catch", "reflexarc/ArmTrack-v0": "arm_track"}
@@ -148,14 +149,17 @@ def test_a_command_that_no_driver_takes_stops_the_joints_and_is_counted(data):
     assert twin.score()["unsafe_commands"] == 1
 
 
+STEP = ACCELERATION_LIMIT * TICK_S
+
+
 @pytest.mark.parametrize(
     ("commands", "unsafe"),
     [
-        ([0.15, 0.30, 0.15], 0),
-        ([0.16], 1),
-        ([0.15, -0.01], 1),
-        ([0.15 * k for k in range(1, 21)] + [np.pi + 1e-7, np.pi], 0),
-        ([0.15 * k for k in range(1, 21)] + [3.15], 1),
+        ([STEP, 2 * STEP, STEP], 0),
+        ([1.05 * STEP], 1),
+        ([STEP, -0.01], 1),
+        ([STEP * k for k in range(1, 16)] + [np.pi + 1e-7, np.pi], 0),
+        ([STEP * k for k in range(1, 16)] + [3.15], 1),
     ],
     ids=["in limits", "too hard a start", "too hard a turn", "up to the speed limit", "beyond it"],
 )
@@ -167,7 +171,7 @@ def test_a_command_beyond_the_limits_is_counted_and_limited(commands, unsafe):
         twin.accept("command", Float64Array(data=np.full(6, command)))
         twin.advance()
         assert np.abs(twin.task.command).max() <= VELOCITY_LIMIT
-        assert np.abs(twin.task.command[0] - before).max() <= 0.15 + 1e-12
+        assert np.abs(twin.task.command[0] - before).max() <= STEP + 1e-12
         before = twin.task.command[0]
     assert twin.score()["unsafe_commands"] == unsafe
 

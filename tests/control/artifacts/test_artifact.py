@@ -75,5 +75,5 @@ def test_a_manifest_of_another_format_is_refused(tmp_path):
 def test_a_store_that_cannot_be_written_is_named(tmp_path):
     blocker = tmp_path / "store"
     blocker.write_text("a file where the folder should be")
-    with pytest.raises(OSError, match="store"):
+    with pytest.raises(ArtifactError, match="store: cannot be written"):
         write_artifact(blocker, manifest(), FILES)
