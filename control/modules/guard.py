@@ -116,6 +116,7 @@ class Guard(Module):
     def reset(self) -> None:
         """Nothing is commanded and nothing is known: the first command starts from rest."""
         self._output = np.zeros(len(self._limits.joints))
+        self._output_ns: int | None = None
         self._command: JointTrajectory | None = None
         self._joint_position: FloatArray | None = None
         self._joint_stamp_ns = 0
@@ -128,13 +129,13 @@ class Guard(Module):
             self._command = command  # type: ignore[assignment]
         reason = self._reason_to_hold(now_ns)
         wanted = np.zeros_like(self._output) if reason else self._wanted()
-        output = self._limited(wanted)
+        output = self._limited(wanted, now_ns)
         if reason is None and not self._stays_in_workspace(output):
             reason = "leaving the workspace"
-            output = self._limited(np.zeros_like(self._output))
+            output = self._limited(np.zeros_like(self._output), now_ns)
         if reason is not None:
             self.rejections[f"held still: {reason}"] += 1
-        self._output = output
+        self._output, self._output_ns = output, now_ns
         return self._outputs(output, now_ns)
 
     def halt(self, now_ns: int) -> Outputs:
@@ -177,8 +178,15 @@ class Guard(Module):
             np.sqrt(2 * self._acceleration_limit * room_above),
         )
 
-    def _limited(self, wanted: FloatArray) -> FloatArray:
-        step = self._acceleration_limit / self._limits.rate_hz
+    def _limited(self, wanted: FloatArray, now_ns: int) -> FloatArray:
+        """As near to what is wanted as the acceleration allows since the last command.
+
+        Two commands within one period may together change no more than one; after a longer silence it is
+        still one, since the joints were told nothing in between.
+        """
+        period_s = 1.0 / self._limits.rate_hz
+        passed_s = period_s if self._output_ns is None else (now_ns - self._output_ns) / 1e9
+        step = self._acceleration_limit * min(max(passed_s, 0.0), period_s)
         return np.clip(wanted, self._output - step, self._output + step)
 
     def _stays_in_workspace(self, output: FloatArray) -> bool:

@@ -176,6 +176,18 @@ def test_a_command_beyond_the_limits_is_counted_and_limited(commands, unsafe):
     assert twin.score()["unsafe_commands"] == unsafe
 
 
+def test_a_lost_command_is_not_the_next_ones_fault():
+    twin = twin_of("reflexarc/ArmTrack-v0")
+    twin.reset(0, START_NS)
+    twin.advance()
+    twin.accept("command", Float64Array(data=np.full(6, 2 * STEP)))
+    twin.advance()
+    assert twin.score()["unsafe_commands"] == 0
+    twin.accept("command", Float64Array(data=np.full(6, 4 * STEP)))
+    twin.advance()
+    assert twin.score()["unsafe_commands"] == 1
+
+
 def test_the_digest_is_that_of_commands_and_states():
     def digest(seed, command):
         twin = twin_of("reflexarc/ArmCatch-v0")

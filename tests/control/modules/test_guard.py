@@ -70,6 +70,15 @@ def test_acceleration_and_velocity_are_limited():
     assert np.abs(sent).max() <= 3.0
 
 
+def test_two_commands_in_one_period_change_no_more_than_one():
+    module = guard()
+    step(module, 1, (1.0, 1.0))
+    before = step(module, 2, (1.0, 1.0))
+    assert np.array_equal(step(module, 2, (1.0, 1.0)), before)
+    after_silence = step(module, 6, (1.0, 1.0))
+    assert np.allclose(after_silence - before, 0.15)
+
+
 def test_a_silent_policy_leads_to_a_stop_by_a_ramp():
     module = guard()
     for tick in range(1, 20):
