@@ -221,6 +221,7 @@ class TwinNode(FlowNode):
 
     def _request_resets(self) -> None:
         self._phase = _Phase.RESETTING
+        self._settled_ns: int | None = None
         self._resets: dict[str, Any] = {
             name: client.call_async(Trigger.Request()) for name, client in self._reset_clients.items()
         }
@@ -237,6 +238,11 @@ class TwinNode(FlowNode):
         for name, future in self._resets.items():
             if not future.result().success:
                 raise RuntimeUnavailableError(f"twin: {name} did not reset: {future.result().message}.")
+        # What the last episode still had under way comes in now, and is dropped where the next one begins.
+        if self._settled_ns is None:
+            self._settled_ns = time.monotonic_ns() + _DRAIN_NS
+        if time.monotonic_ns() < self._settled_ns:
+            return _SOON_S
         self._begin_episode()
         return 0.0
 
