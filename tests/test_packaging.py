@@ -13,6 +13,8 @@ import yaml
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
+from reflexarc.control.commands import train
+
 ROOT = Path(__file__).parents[1]
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
 
@@ -42,6 +44,11 @@ def test_every_direct_requirement_is_pinned() -> None:
     direct = [entry for key in ("dependencies", "ros", "train", "dev") for entry in toml_list(key)]
     names = {re.split(r"[<>=;\[ ]", entry)[0].lower().replace("_", "-") for entry in direct}
     assert names <= pinned
+
+
+def test_train_looks_for_its_whole_extra() -> None:
+    names = [re.split(r"[<>=;]", entry)[0].replace("-", "_") for entry in toml_list("train")]
+    assert sorted(names) == sorted(train._NEEDED)
 
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])

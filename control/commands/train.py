@@ -14,7 +14,7 @@ from reflexarc.control.flow_file import load_flow
 
 __all__ = ["parse_settings", "run_train"]
 
-_NEEDED = ("torch", "stable_baselines3", "tensorboard", "onnx", "safetensors")
+_NEEDED = ("torch", "stable_baselines3", "tensorboard", "safetensors", "onnx", "onnxscript")
 """The extra `train`, as Python imports it."""
 
 _MAX_SEED = 499_999_999
