@@ -14,12 +14,12 @@ from reflexarc.control.flow_file import load_flow
 from reflexarc.control.local import LocalRuntime
 from reflexarc.control.modules import make_module
 from reflexarc.control.seeds import evaluation_seeds
-from reflexarc.envs.camera import WIDTH, RaycastCamera, looking_at
+from reflexarc.envs.camera import HEIGHT, RaycastCamera, looking_at
 from reflexarc.envs.twin import Twin
 
 ONLY = np.zeros(1, dtype=np.int64)
 BYSTANDER = looking_at((1.5, -2.2, 1.2), (0.9, 0.0, 0.65))
-EVERY_TICKS, SCALE = 3, 3
+EVERY_TICKS, SCALE = 3, 2
 
 
 class WatchedTwin(Twin):
@@ -38,14 +38,12 @@ class WatchedTwin(Twin):
         look = self.task.look
         true_pose = look.position.copy(), look.rotation.copy()
         look.position[:], look.rotation[:] = BYSTANDER.position, BYSTANDER.rotation
-        wide = RaycastCamera(height=128, width=160, focal_px=150.0)
-        watched = wide.render(self.task.batch, look, ONLY).color[0]
+        size = {"height": SCALE * HEIGHT, "width": SCALE * 160, "focal_px": SCALE * 150.0}
+        watched = RaycastCamera(**size).render(self.task.batch, look, ONLY).color[0]
         look.position[:], look.rotation[:] = true_pose
-        gap = np.full((len(seen), 2, 3), 255, dtype=np.uint8)
-        both = np.concatenate([watched, gap, seen[:, :WIDTH]], axis=1)
-        return Image.fromarray(both).resize(
-            (both.shape[1] * SCALE, both.shape[0] * SCALE), Image.Resampling.NEAREST
-        )
+        enlarged = seen.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+        gap = np.full((SCALE * HEIGHT, 4, 3), 255, dtype=np.uint8)
+        return Image.fromarray(np.concatenate([watched, gap, enlarged], axis=1))
 
 
 def main(name: str = "arm_catch", seed: str = "0") -> None:
@@ -57,7 +55,7 @@ def main(name: str = "arm_catch", seed: str = "0") -> None:
     twin.frames = []
     result = LocalRuntime(flow, modules, twin).run(evaluation_seeds(int(seed), 1))
     path = Path(__file__).with_name(f"{name}.gif")
-    first, *rest = [frame.quantize(64) for frame in twin.frames]
+    first, *rest = [frame.quantize(96) for frame in twin.frames]
     first.save(path, save_all=True, append_images=rest, duration=60, loop=0, optimize=True)
     print(
         f"{path}: {len(twin.frames)} frames, {path.stat().st_size // 1024} kB, {dict(result.episodes[0].score)}"
