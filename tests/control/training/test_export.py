@@ -41,4 +41,4 @@ def test_the_folder_of_the_training_does_not_show():
 
 
 def test_versions_are_named():
-    assert library_versions()["torch"] == torch.__version__
+    assert torch.__version__.startswith(library_versions()["torch"].partition("+")[0])
