@@ -1,6 +1,7 @@
 """What tests share: a ROS domain of their own, reproducible properties, and what this machine may lack."""
 
 import os
+import signal
 import subprocess
 import sys
 from functools import cache
@@ -8,6 +9,9 @@ from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
+
+# A shell that starts tests in the background has them ignore Ctrl-C, and their children with them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run, and no failure because a machine was busy.
 settings.register_profile("reflexarc", derandomize=True, deadline=None)
