@@ -28,12 +28,6 @@ def test_balls_are_caught():
     assert sum(episode.score["unsafe_commands"] for episode in result.episodes) == 0
 
 
-def test_a_moving_ball_is_followed():
-    result = run("arm_track", 4)
-    assert mean_score(result.episodes)["tracking_rmse_m"] <= 0.02
-    assert sum(episode.score["unsafe_commands"] for episode in result.episodes) == 0
-
-
 def test_the_same_seed_gives_the_same_trajectory():
     assert run("arm_catch", 2).trajectory_sha256 == run("arm_catch", 2).trajectory_sha256
 
