@@ -12,6 +12,7 @@ from rich.table import Table
 
 from reflexarc.control.commands.run import Run, require_writable
 from reflexarc.control.errors import ReflexarcError, RuntimeUnavailableError, ValueRefusedError
+from reflexarc.control.files import write_whole
 from reflexarc.control.nodes.bringup import run_ros
 from reflexarc.control.report import Report, make_report
 
@@ -143,6 +144,6 @@ def _write(path: Path, speeds: dict[str, dict[str, float]], report: Report) -> N
         "missed_deadlines": report.missed_deadlines,
     }
     try:
-        path.write_text(json.dumps(content, indent=1) + "\n")
+        write_whole(path, json.dumps(content, indent=1) + "\n")
     except OSError as error:
         raise ReflexarcError(f"{path}: cannot be written ({error.strerror}).") from None
