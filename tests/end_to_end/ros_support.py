@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from contextlib import contextmanager
@@ -102,8 +101,8 @@ def wait_until_gone(pids, within_s: float) -> list[int]:
     return left
 
 
-def run_directories() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("reflexarc-*"))
+def run_directories(folder: Path) -> set[Path]:
+    return set(folder.glob("reflexarc-*"))
 
 
 def shared_memory_files() -> set[str]:

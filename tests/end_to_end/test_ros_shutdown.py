@@ -33,14 +33,12 @@ NODES = ["guard", "pilot", "smoother", "spotter", "twin"]
 
 
 @pytest.fixture(autouse=True)
-def _leaves_nothing(ros_domain):
-    files, directories = shared_memory_files(), run_directories()
+def _leaves_nothing(ros_domain, tmp_path, monkeypatch):
+    files = shared_memory_files()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # another run on this machine keeps its own
     yield
     assert shared_memory_files() <= files
-    left = run_directories() - directories
-    for directory in left:
-        shutil.rmtree(directory)
-    assert not left, "a run directory was left behind"
+    assert not run_directories(tmp_path), "a run directory was left behind"
 
 
 @pytest.mark.parametrize(("clock", "number"), [("lockstep", signal.SIGINT), ("realtime", signal.SIGTERM)])
@@ -93,8 +91,7 @@ def test_a_node_that_dies_is_named_and_takes_the_run_down(ros_domain):
     shutil.rmtree(log.parent)
 
 
-def test_nodes_end_when_the_launcher_is_killed():
-    directories = run_directories()
+def test_nodes_end_when_the_launcher_is_killed(tmp_path):
     with launcher("realtime", MANY) as process:
         wait_until_running(process)
         family = children_of(process.pid)
@@ -102,5 +99,5 @@ def test_nodes_end_when_the_launcher_is_killed():
         process.kill()
         process.wait()
         assert wait_until_gone(family, within_s=10) == []
-    for directory in run_directories() - directories:
+    for directory in run_directories(tmp_path):
         shutil.rmtree(directory)  # nobody was left to do it
