@@ -188,6 +188,29 @@ def test_a_lost_command_is_not_the_next_ones_fault():
     assert twin.score()["unsafe_commands"] == 1
 
 
+@pytest.mark.parametrize(
+    ("changes", "unsafe"),
+    [
+        ([1, None, 1, 2], 0),  # in tick 2 the command of tick 1, in tick 3 those of ticks 2 and 3
+        ([1, None, 1, 2, 2], 1),
+        ([1, None, 2, 2], 1),
+        ([0, 0, 0, 2], 1),
+        ([1, None, None, None, 1, 3], 0),
+        ([1, None, None, None, 1, 4], 1),
+    ],
+)
+def test_a_late_command_leaves_its_time_to_the_next_and_no_more(changes, unsafe):
+    twin = twin_of("reflexarc/ArmTrack-v0")
+    twin.reset(0, START_NS)
+    velocity = 0.0
+    for change in changes:
+        if change is not None:
+            velocity += change * STEP
+            twin.accept("command", Float64Array(data=np.full(6, velocity)))
+        twin.advance()
+    assert twin.score()["unsafe_commands"] == unsafe
+
+
 def test_the_digest_is_that_of_commands_and_states():
     def digest(seed, command):
         twin = twin_of("reflexarc/ArmCatch-v0")
