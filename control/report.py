@@ -35,6 +35,8 @@ class Percentiles(BaseModel):
 class Report(BaseModel):
     """One run. The keys are the same for `sim` (real ROS 2) and `eval` (one process).
 
+    `real_time_factor` is flow time over wall time within episodes, None where time is simulated: below 1 the
+    twin was too slow, and the flow had as much more wall time to answer.
     `latency_ms` holds, per module, the time from a complete trigger to published outputs (monotonic
     clock), and `frame_to_command`: the age of each camera frame when the first command that used it
     went out: by the clock in real time; in lock step, where time is simulated, in flow time until the
@@ -49,6 +51,7 @@ class Report(BaseModel):
     episodes: int
     score: dict[str, float]
     latency_ms: dict[str, Percentiles]
+    real_time_factor: float | None = None
     missed_deadlines: int
     unsafe_commands: int
     artifacts: dict[str, str]
@@ -78,6 +81,7 @@ def make_report(flow: Flow, clock: str, seed: int, result: RunResult, artifacts:
         episodes=len(result.episodes),
         score=mean_score(result.episodes),
         latency_ms={name: _percentiles(values) for name, values in latency.items() if len(values)},
+        real_time_factor=_real_time_factor(flow, result),
         missed_deadlines=result.missed_deadlines,
         unsafe_commands=int(sum(episode.score.get("unsafe_commands", 0.0) for episode in result.episodes)),
         artifacts=dict(artifacts),
@@ -100,7 +104,7 @@ def mean_score(episodes: Sequence[Episode]) -> dict[str, float]:
 
 def print_report(report: Report, console: Console) -> None:
     """Print a report for people."""
-    table = Table(title=f"{report.flow}: {report.episodes} episodes, {report.clock}, seed {report.seed}")
+    table = Table(title=f"{report.flow}: {_counted(report.episodes)}, {report.clock}, seed {report.seed}")
     table.add_column("figure")
     table.add_column("value", justify="right")
     for name, value in report.score.items():
@@ -108,6 +112,8 @@ def print_report(report: Report, console: Console) -> None:
     for name, latency in report.latency_ms.items():
         label = "camera frame to command" if name == "frame_to_command" else f"{name}, input to output"
         table.add_row(f"{label}, p50 / p99", f"{latency.p50:.2f} / {latency.p99:.2f} ms")
+    if report.real_time_factor is not None:
+        table.add_row("real-time factor", f"{report.real_time_factor:.3f}")
     table.add_row("missed deadlines", str(report.missed_deadlines))
     table.add_row("unsafe commands", str(report.unsafe_commands))
     for module, counts in report.rejections.items():
@@ -132,9 +138,27 @@ def write_report(report: Report, path: Path) -> None:
         raise ReflexarcError(f"{path}: the report cannot be written ({error.strerror}).") from None
 
 
+def _real_time_factor(flow: Flow, result: RunResult) -> float | None:
+    if result.clock_at is None:
+        return None
+    at = np.array([wall_ns for _, wall_ns in sorted(result.clock_at.items())])
+    wall_ns, ticks, first = 0, 0, 0
+    for episode in result.episodes:  # between two episodes only the wall's time passes
+        last = min(first + episode.ticks, len(at)) - 1
+        if last > first:
+            wall_ns += int(at[last] - at[first])
+            ticks += last - first
+        first += episode.ticks
+    return ticks * flow.tick_ns / wall_ns if wall_ns else None
+
+
 def _percentiles(seconds: FloatArray) -> Percentiles:
     p50, p99 = np.percentile(seconds * 1e3, [50, 99])
     return Percentiles(p50=float(p50), p99=float(p99))
+
+
+def _counted(episodes: int) -> str:
+    return "1 episode" if episodes == 1 else f"{episodes} episodes"
 
 
 def _score_row(name: str, value: float, episodes: int) -> tuple[str, str]:

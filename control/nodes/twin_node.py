@@ -47,8 +47,9 @@ _RESET_WITHIN_S = 10.0
 _DRAIN_NS = 30_000_000
 """After the last tick of an episode, wait for what is under way: the whole chain takes some 10 ms."""
 
-_REBASE_TICKS = 10
-"""Behind by more than this the twin does not catch up: the process was stopped, not slow."""
+_SLIP_NS = 1_000_000
+"""The twin makes up for so little, the jitter of a timer. Behind by more, its clock goes slower instead, as
+Gazebo's does: ticks that follow each other at once would leave the modules no time to answer."""
 
 
 def make_plant(flow: Flow) -> Plant:
@@ -167,7 +168,7 @@ class TwinNode(FlowNode):
             return 0.0
         if now_ns - self._due_ns >= self.flow.tick_ns:
             self._overruns += 1
-        if now_ns - self._due_ns >= _REBASE_TICKS * self.flow.tick_ns:
+        if now_ns - self._due_ns >= _SLIP_NS:
             self._due_ns = now_ns
         self._due_ns += self.flow.tick_ns
         commands, self._commands = self._commands, {}
