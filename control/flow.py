@@ -62,6 +62,7 @@ class PlantSpec(BaseModel):
         rate_hz: Ticks per second: the rate of commands.
         outputs: Its sensors.
         inputs: Its actuators, each with the source of its commands.
+        parameters: For the twin: how it departs from its environment.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +71,7 @@ class PlantSpec(BaseModel):
     rate_hz: float = Field(gt=0)
     outputs: dict[str, Port]
     inputs: dict[str, Source]
+    parameters: dict[str, Any] = Field(default_factory=dict)
 
 
 class ModuleSpec(BaseModel):

@@ -106,7 +106,7 @@ class _Reader:
 
     def _plant(self, content: Any) -> PlantSpec | None:
         keys = ("plant",)
-        plant = self._mapping(content, keys, ("env", "rate_hz", "outputs", "inputs"))
+        plant = self._mapping(content, keys, ("env", "rate_hz", "outputs", "inputs", "parameters"))
         return self._model(PlantSpec, {**plant, **self._ports(plant, keys, PLANT)}, keys, PLANT)
 
     def _module(self, name: str, content: Any) -> ModuleSpec | None:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from stable_baselines3.common.vec_env import VecEnv
 
 from reflexarc.control.values import FloatArray
+from reflexarc.envs.camera import UNCHANGED, CameraChange
 from reflexarc.envs.randomization import episode_seeds
 from reflexarc.envs.registry import task_class
 from reflexarc.envs.robot import JOINT_NAMES, VELOCITY_LIMIT
@@ -37,6 +38,7 @@ class BatchedEnv(VecEnv):
         estimator: Where the ball's estimate comes from; None for the truth.
         nthread: Threads; 0 for all cores.
         has_camera: Whether images can be had from `task.render`.
+        camera: How the camera departs from the task's own.
     """
 
     def __init__(
@@ -48,8 +50,9 @@ class BatchedEnv(VecEnv):
         nthread: int = 0,
         *,
         has_camera: bool = False,
+        camera: CameraChange = UNCHANGED,
     ) -> None:
-        self.task = task_class(task_id)(num_envs, nthread, has_camera=has_camera)
+        self.task = task_class(task_id)(num_envs, nthread, has_camera=has_camera, camera=camera)
         self.render_mode = None
         super().__init__(num_envs, observation_space(), action_space())
         self._estimator = estimator

@@ -7,27 +7,32 @@ without OpenGL, the same bits on every machine. `gl` draws with MuJoCo's rendere
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import mujoco
 import mujoco.batch
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from reflexarc.control.errors import RuntimeUnavailableError
+from reflexarc.control.errors import FlowError, RuntimeUnavailableError
 from reflexarc.control.frames import matrix_from_rotation_vector
 from reflexarc.control.values import FloatArray
 from reflexarc.envs.randomization import Channel, SeedArray, bits, in_ball, uniform
 
 __all__ = [
+    "UNCHANGED",
     "Backend",
     "Camera",
+    "CameraChange",
     "CameraMount",
     "Frames",
     "GlCamera",
     "RaycastCamera",
     "add_noise",
+    "camera_change",
     "looking_at",
 ]
 
@@ -74,6 +79,51 @@ class Frames(NamedTuple):
     geom: npt.NDArray[np.int32]
 
 
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class CameraChange(BaseModel):
+    """How a flow's camera departs from that of its task.
+
+    Args:
+        shift_m: By how much it was moved, base_link.
+        turn_rad: By how much it was turned about its own center, as a rotation vector in base_link.
+        depth_noise: Factor on the noise of its depth.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shift_m: tuple[_Finite, _Finite, _Finite] = (0.0, 0.0, 0.0)
+    turn_rad: tuple[_Finite, _Finite, _Finite] = (0.0, 0.0, 0.0)
+    depth_noise: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
+
+
+UNCHANGED = CameraChange()
+"""The camera as the task has it."""
+
+
+class _PlantParameters(BaseModel):
+    """What a flow file may say of a twin."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    camera: CameraChange = UNCHANGED
+
+
+def camera_change(parameters: Mapping[str, Any]) -> CameraChange:
+    """What the `parameters` of a flow's plant say of its camera.
+
+    Raises:
+        FlowError: One of them is unknown, or cannot be right.
+    """
+    try:
+        return _PlantParameters.model_validate(parameters).camera
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise FlowError(f"plant: parameter {where}: {first['msg']}.") from None
+
+
 @dataclass(frozen=True)
 class CameraMount:
     """Where a camera is said to be: its optical frame in base_link.
@@ -92,6 +142,11 @@ class CameraMount:
         return np.array(
             [[FOCAL_PX, 0.0, (WIDTH - 1) / 2], [0.0, FOCAL_PX, (HEIGHT - 1) / 2], [0.0, 0.0, 1.0]]
         )
+
+    def changed(self, change: CameraChange) -> "CameraMount":
+        """Where it is said to be after a change."""
+        turned = matrix_from_rotation_vector(np.array(change.turn_rad)) @ self.rotation
+        return CameraMount(self.position + np.array(change.shift_m), turned)
 
     @property
     def half_view(self) -> tuple[float, float]:
@@ -279,13 +334,14 @@ def _use_egl_by_default() -> None:
         gl_context.GLContext = GLContext
 
 
-def add_noise(frames: Frames, seeds: SeedArray, step: npt.ArrayLike) -> Frames:
+def add_noise(frames: Frames, seeds: SeedArray, step: npt.ArrayLike, depth_noise: float = 1.0) -> Frames:
     """What a sensor makes of clean images: noisy brightness, and depth noise that grows with z^2.
 
     Args:
         frames: n clean images.
         seeds: Shape (n,).
         step: When; shape (n,) or a scalar.
+        depth_noise: Factor on the noise of depth.
     """
     size = frames.depth.shape
     # Two uniform 16-bit numbers make one triangular draw, one hash both draws of a pixel.
@@ -295,5 +351,5 @@ def add_noise(frames: Frames, seeds: SeedArray, step: npt.ArrayLike) -> Frames:
     brightness = (pairs[..., 0] + pairs[..., 1] - np.float32(65535.0)) * unit
     distance = (pairs[..., 2] + pairs[..., 3] - np.float32(65535.0)) * unit
     color = np.clip(frames.color + np.float32(COLOR_NOISE) * brightness[..., None], 0, 255).astype(np.uint8)
-    depth = frames.depth + np.float32(DEPTH_NOISE_PER_M) * frames.depth**2 * distance
+    depth = frames.depth + np.float32(depth_noise * DEPTH_NOISE_PER_M) * frames.depth**2 * distance
     return Frames(color, depth, frames.geom)

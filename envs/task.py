@@ -15,9 +15,11 @@ import numpy.typing as npt
 
 from reflexarc.control.values import FloatArray
 from reflexarc.envs.camera import (
+    UNCHANGED,
     Appearance,
     Backend,
     Camera,
+    CameraChange,
     CameraMount,
     Frames,
     GlCamera,
@@ -86,16 +88,25 @@ class ArmTask(ABC):
         nthread: Threads of the batch; 0 for all cores.
         has_camera: Whether episodes get an appearance; without, resets are faster and no image can be had.
         backend: Camera backend.
+        camera: How the camera departs from the task's own.
     """
 
     model_file: ClassVar[str]
-    mount: ClassVar[CameraMount]
+    own_mount: ClassVar[CameraMount]
     max_steps: ClassVar[int]
 
     def __init__(
-        self, num_envs: int, nthread: int = 0, *, has_camera: bool = False, backend: Backend = "raycast"
+        self,
+        num_envs: int,
+        nthread: int = 0,
+        *,
+        has_camera: bool = False,
+        backend: Backend = "raycast",
+        camera: CameraChange = UNCHANGED,
     ) -> None:
         self.num_envs = num_envs
+        self.mount = self.own_mount.changed(camera)
+        """Where the camera is said to be."""
         self.model = mujoco.MjModel.from_xml_path(str(_MODELS / self.model_file))
         self.batch = mujoco.batch.Batch(self.model, num_envs, nthread, persistent=True)
         self.ball_geom_id = int(self.model.geom("ball").id)
@@ -112,6 +123,7 @@ class ArmTask(ABC):
         self._joint_delay_s = np.zeros(num_envs)
         self.look = Appearance(self.model, self.mount, num_envs)
         self._has_camera = has_camera
+        self._depth_noise = camera.depth_noise
         self._clutter = [
             int(self.model.body(index).mocapid[0])
             for index in range(self.model.nbody)
@@ -194,7 +206,7 @@ class ArmTask(ABC):
         """What the cameras of some simulations see now, with sensor noise."""
         assert self._camera is not None, "made without a camera"
         frames = self._camera.render(self.batch, self.look, ids)
-        return add_noise(frames, self.seeds[ids], self.steps[ids])
+        return add_noise(frames, self.seeds[ids], self.steps[ids], self._depth_noise)
 
     @property
     def tcp_position(self) -> FloatArray:

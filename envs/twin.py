@@ -10,7 +10,7 @@ import numpy as np
 from reflexarc.control.errors import FlowError, did_you_mean
 from reflexarc.control.ports import Port
 from reflexarc.control.values import CameraInfo, Float64Array, FloatArray, Image, JointState, Value
-from reflexarc.envs.camera import HEIGHT, WIDTH, Backend
+from reflexarc.envs.camera import HEIGHT, UNCHANGED, WIDTH, Backend, CameraChange, camera_change
 from reflexarc.envs.registry import task_class
 from reflexarc.envs.robot import ACCELERATION_LIMIT, JOINT_NAMES, VELOCITY_LIMIT
 from reflexarc.envs.sensors import FRAMES, frame_fate
@@ -40,12 +40,19 @@ class Twin:
         task_id: Gymnasium id of the task.
         ports: Output ports as the flow declares them; their frames go into the values.
         backend: Camera backend.
+        camera: How the camera departs from the task's own.
 
     Raises:
         FlowError: The flow wants a sensor that the twin does not have, or images of another size.
     """
 
-    def __init__(self, task_id: str, ports: Mapping[str, Port], backend: Backend = "raycast") -> None:
+    def __init__(
+        self,
+        task_id: str,
+        ports: Mapping[str, Port],
+        backend: Backend = "raycast",
+        camera: CameraChange = UNCHANGED,
+    ) -> None:
         for name in ports:
             if name not in _SENSORS:
                 raise FlowError(f"plant: the twin has no output '{name}'. {did_you_mean(name, _SENSORS)}")
@@ -55,7 +62,7 @@ class Twin:
                     f"plant: output '{name}' has shape {ports[name].shape}, the twin's is {shape}."
                 )
         self._ports = dict(ports)
-        self.task = task_class(task_id)(1, nthread=1, has_camera=True, backend=backend)
+        self.task = task_class(task_id)(1, nthread=1, has_camera=True, backend=backend, camera=camera)
         self._digest = hashlib.sha256()
         self._start_ns = 0
         self._in_flight: deque[tuple[int, Image, Image]] = deque()
@@ -197,12 +204,21 @@ class Twin:
         )
 
 
-def make_plant(task_id: str, ports: Mapping[str, Port], **options: Any) -> Twin:
-    """The twin of a task, as a flow's plant."""
-    return Twin(task_id, ports, **options)
+def make_plant(task_id: str, ports: Mapping[str, Port], parameters: Mapping[str, Any] | None = None) -> Twin:
+    """The twin of a task, as a flow's plant.
+
+    Args:
+        task_id: Gymnasium id of the task.
+        ports: Output ports as the flow declares them.
+        parameters: The plant's `parameters` of the flow file.
+
+    Raises:
+        FlowError: The task is not known, or a port or parameter does not fit the twin.
+    """
+    return Twin(task_id, ports, camera=camera_change(parameters or {}))
 
 
-def nominal_camera_pose(task_id: str) -> tuple[FloatArray, FloatArray]:
+def nominal_camera_pose(task_id: str, camera: CameraChange = UNCHANGED) -> tuple[FloatArray, FloatArray]:
     """Where a task's camera is said to be: position (3,) in m and base_from_optical (3, 3)."""
-    mount = task_class(task_id).mount
+    mount = task_class(task_id).own_mount.changed(camera)
     return mount.position, mount.rotation

@@ -12,10 +12,11 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from reflexarc.control.contracts import Assumption
 from reflexarc.control.errors import ArtifactError
 
 __all__ = ["Artifact", "Manifest", "load_artifact", "write_artifact"]
@@ -35,16 +36,22 @@ class Manifest(BaseModel):
         ports: Per input and output, what the network was built for (shape, unit, frame).
         constants: Figures that the module needs beside the network: scales, noise model, layout.
         code_digest: sha256 over the code that made it, without comments.
-        config_digest: sha256 over its part of the flow file.
+        environment_digest: sha256 over the environment that it was trained in, and the plant's settings.
+        config_digest: sha256 over its part of the flow file, and its settings.
+        settings: Settings of the trainer that were given beside the flow file.
+        data: sha256 over recorded data that was added to the simulated, or empty.
+        completed: Share of the training that was done; below 1 a budget ended it.
         upstream: Digest of every frozen module that it was trained on.
         seed: Seed of the training.
         libraries: Versions of the libraries that made it.
+        guarantees: Per output, what was measured on held-out episodes.
+        assumes: Per input, the envelope that it was trained under.
         files: sha256 of every other file of the folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: int = 1
+    format: Literal[2] = 2
     module: str
     kind: str
     flow: str
@@ -52,10 +59,16 @@ class Manifest(BaseModel):
     ports: dict[str, Any]
     constants: dict[str, Any]
     code_digest: str
+    environment_digest: str
     config_digest: str
+    settings: dict[str, Any] = {}
+    data: str = ""
+    completed: float = 1.0
     upstream: dict[str, str]
     seed: int
     libraries: dict[str, str]
+    guarantees: dict[str, dict[str, float]] = {}
+    assumes: dict[str, Assumption] = {}
     files: dict[str, str] = {}
 
 
@@ -113,7 +126,7 @@ def load_artifact(folder: Path, digest: str) -> Artifact:
     except ValidationError as error:
         first = error.errors()[0]
         raise ArtifactError(
-            f"{folder / _MANIFEST}: not a manifest of format 1 ({'.'.join(map(str, first['loc']))}: {first['msg']})."
+            f"{folder / _MANIFEST}: not a manifest of format 2 ({'.'.join(map(str, first['loc']))}: {first['msg']})."
         ) from None
     for name in manifest.files:
         _verified_bytes(folder, name, manifest)

@@ -4,6 +4,7 @@
 package lock file does. A store that someone else keeps is named by `--store`.
 """
 
+import fcntl
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,15 @@ from reflexarc.control.errors import ArtifactError, did_you_mean
 from reflexarc.control.files import write_whole
 from reflexarc.control.flow import Flow
 
-__all__ = ["SHIPPED_STORE", "lock_path", "read_lock", "resolve_artifacts", "write_lock"]
+__all__ = [
+    "SHIPPED_STORE",
+    "artifact_folder",
+    "lock_path",
+    "pin",
+    "read_lock",
+    "resolve_artifacts",
+    "write_lock",
+]
 
 SHIPPED_STORE = Path(__file__).parents[2] / "launch" / "artifacts"
 """The artifacts that come with the project."""
@@ -33,6 +42,11 @@ class Lock(BaseModel):
 def lock_path(store: Path, flow_name: str) -> Path:
     """Where the lock of a flow lies."""
     return store / f"{flow_name}.lock.json"
+
+
+def artifact_folder(store: Path, name: str, digest: str) -> Path:
+    """Where an artifact lies."""
+    return store / f"{name}-{digest[:12]}"
 
 
 def read_lock(store: Path, flow_name: str) -> dict[str, str]:
@@ -66,6 +80,22 @@ def write_lock(store: Path, flow_name: str, artifacts: Mapping[str, str]) -> Non
         raise ArtifactError(f"{path}: cannot be written ({error.strerror}). Nothing was changed.") from error
 
 
+def pin(store: Path, flow_name: str, name: str, digest: str) -> None:
+    """Pin one artifact in the lock of a flow, whoever else does so at the same time.
+
+    Raises:
+        ArtifactError: The lock cannot be read or written; the old one stays.
+    """
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        guard = (store / f".{flow_name}.lock").open("a")
+    except OSError as error:
+        raise ArtifactError(f"{store}: cannot be written ({error.strerror}). Nothing was changed.") from error
+    with guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        write_lock(store, flow_name, {**read_lock(store, flow_name), name: digest})
+
+
 def resolve_artifacts(flow: Flow, store: Path = SHIPPED_STORE) -> dict[str, Artifact]:
     """The verified artifact of every trained module of a flow.
 
@@ -83,7 +113,7 @@ def resolve_artifacts(flow: Flow, store: Path = SHIPPED_STORE) -> dict[str, Arti
                 f"{did_you_mean(spec.artifact, lock)} Train it with `reflexarc train --flow {flow.name}`."
             )
         digest = lock[spec.artifact]
-        artifact = load_artifact(store / f"{spec.artifact}-{digest[:12]}", digest)
+        artifact = load_artifact(artifact_folder(store, spec.artifact, digest), digest)
         if artifact.manifest.kind != spec.kind:
             raise ArtifactError(
                 f"{name}: artifact {artifact.folder.name} is of kind '{artifact.manifest.kind}', "

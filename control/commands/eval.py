@@ -23,7 +23,7 @@ def run_eval(flow: str, episodes: int, seed: int, json: Path | None, store: Path
     """
     run = Run.prepare(flow, episodes, "lockstep", seed, json, store)
     modules = {name: make_module(spec, run.artifacts.get(name)) for name, spec in run.flow.modules.items()}
-    plant = make_plant(run.flow.plant.env, run.flow.plant.outputs)
+    plant = make_plant(run.flow.plant.env, run.flow.plant.outputs, run.flow.plant.parameters)
     done: list[Episode] = []
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

@@ -57,7 +57,7 @@ class Estimation(Module):
     ) -> None:
         artifact = required_artifact("estimation", artifact)
         self._frame = outputs["odometry"].frame
-        self._network = Network(artifact)
+        self._network = Network.of(artifact)
         self._state_size = int(artifact.manifest.constants["state_size"])
         self._longest_age_s = float(artifact.manifest.constants["longest_age_s"])
         self.reset()

@@ -24,13 +24,14 @@ class Network:
     """A frozen network.
 
     Args:
-        artifact: Where its `model.onnx` lies, already verified.
+        model: Bytes of an ONNX file.
+        name: What to call it where it cannot be loaded.
 
     Raises:
-        ArtifactError: The model cannot be loaded.
+        ArtifactError: It cannot be loaded.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, model: bytes, name: str) -> None:
         import onnxruntime  # noqa: PLC0415 a flow without networks shall not need it
 
         options = onnxruntime.SessionOptions()
@@ -38,12 +39,15 @@ class Network:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(
-                artifact.model, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises its own, undocumented classes
-            raise ArtifactError(f"{artifact.folder / 'model.onnx'}: cannot be loaded ({error}).") from error
+            raise ArtifactError(f"{name}: cannot be loaded ({error}).") from error
         self._outputs = [output.name for output in self._session.get_outputs()]
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> "Network":
+        """The network of an artifact that was verified."""
+        return cls(artifact.model, str(artifact.folder / "model.onnx"))
 
     def __call__(self, **inputs: npt.NDArray[np.generic]) -> list[npt.NDArray[np.float32]]:
         """The network's outputs, in the order of the model, for inputs by name; batch first."""

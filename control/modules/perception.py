@@ -190,13 +190,13 @@ class Detector:
     """A trained network and the reading of its map, over B pairs of images at once.
 
     Args:
-        artifact: The trained artifact.
+        network: Colour and depth to the logits of 'this pixel shows the ball'.
+        constants: Threshold, noise model and the rest, as the artifact's manifest has them.
         camera: Where the camera is said to be.
     """
 
-    def __init__(self, artifact: Artifact, camera: CameraPose) -> None:
-        constants = artifact.manifest.constants
-        self._network = Network(artifact)
+    def __init__(self, network: Network, constants: Mapping[str, Any], camera: CameraPose) -> None:
+        self._network = network
         self._threshold = float(constants["threshold_logit"])
         self._surface_to_center_m = float(constants["surface_to_center_m"])
         self._sigma = np.array(constants["sigma_coefficients"], dtype=np.float64)
@@ -242,7 +242,8 @@ class Perception(Module):
     def __init__(
         self, parameters: Mapping[str, Any], outputs: Mapping[str, Port], artifact: Artifact | None
     ) -> None:
-        self._detector = Detector(required_artifact("perception", artifact), camera_pose(parameters))
+        artifact = required_artifact("perception", artifact)
+        self._detector = Detector(Network.of(artifact), artifact.manifest.constants, camera_pose(parameters))
         self._frame = outputs["detection"].frame
         self._camera_info: CameraInfo | None = None
 

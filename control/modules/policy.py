@@ -50,7 +50,7 @@ class Policy(Module):
         if len(set(self._joints)) != len(self._joints):
             raise ValueRefusedError("policy: parameter joints names a joint twice.")
         self._velocity_scale = float(constants["velocity_scale"])
-        self._network = Network(artifact)
+        self._network = Network.of(artifact)
         self.reset()
 
     def reset(self) -> None:

@@ -60,7 +60,7 @@ def make_plant(flow: Flow) -> Plant:
     """
     package, _, factory = flow.plant.env.partition(":")
     if not factory:
-        return make_twin(flow.plant.env, flow.plant.outputs)
+        return make_twin(flow.plant.env, flow.plant.outputs, flow.plant.parameters)
     try:
         made: Plant = getattr(import_module(package), factory)(flow)
     except (ImportError, AttributeError) as error:

@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from reflexarc.control.modules.perception import Detector
-from reflexarc.control.training.sequence import DetectionRecording
+from reflexarc.control.training.recording import DetectionRecording
 from reflexarc.control.training.supervised import LabelledImages
 from reflexarc.envs.batched import BatchedEnv
+from reflexarc.envs.camera import CameraChange
 from reflexarc.envs.sensors import FRAMES
 
 __all__ = ["labelled_images", "record_detections"]
@@ -37,18 +38,19 @@ class _Wander:
 
 
 def labelled_images(
-    task_id: str, count: int, seed: int, on_progress: Callable[[int, int], None]
+    task_id: str, camera: CameraChange, count: int, seed: int, on_progress: Callable[[int, int], object]
 ) -> LabelledImages:
     """Images at random moments of random episodes, with what is true in them.
 
     Args:
         task_id: Gymnasium id.
+        camera: How the camera departs from the task's own.
         count: How many.
         seed: Decides all of them.
         on_progress: Called with (images done, images in all).
     """
     rng = np.random.default_rng(seed)
-    env = BatchedEnv(task_id, _ENVIRONMENTS, seed=seed, has_camera=True)
+    env = BatchedEnv(task_id, _ENVIRONMENTS, seed=seed, has_camera=True, camera=camera)
     env.reset()
     wander = _Wander(_ENVIRONMENTS, rng)
     everyone = np.arange(_ENVIRONMENTS)
@@ -69,11 +71,12 @@ def labelled_images(
 
 def record_detections(
     task_id: str,
+    camera: CameraChange,
     detector: Detector,
     episodes: int,
     ticks: int,
     seed: int,
-    on_progress: Callable[[int, int], None],
+    on_progress: Callable[[int, int], object],
 ) -> DetectionRecording:
     """Episodes as a frozen perception really saw them, frame by frame, without delay or loss.
 
@@ -81,7 +84,7 @@ def record_detections(
     """
     rng = np.random.default_rng(seed)
     count = min(_ENVIRONMENTS, episodes)
-    env = BatchedEnv(task_id, count, seed=seed, has_camera=True)
+    env = BatchedEnv(task_id, count, seed=seed, has_camera=True, camera=camera)
     env.reset()
     wander = _Wander(count, rng)
     seen = np.full((episodes, ticks, 3), np.nan)

@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import Any
 
 import onnx
@@ -12,15 +11,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-__all__ = ["export_network", "library_versions"]
+__all__ = ["export_network"]
 
 _OPSET = 18
-_LIBRARIES = ("torch", "onnx", "numpy", "mujoco", "stable-baselines3", "onnxruntime")
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that make an artifact."""
-    return {name: version(name) for name in _LIBRARIES}
 
 
 def export_network(network: nn.Module, example: Mapping[str, Tensor], outputs: list[str]) -> dict[str, bytes]:

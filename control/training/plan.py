@@ -1,68 +1,30 @@
 """Plan: the training graph walked, each module trained on frozen artifacts of what it needs."""
 
-import ast
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
-from reflexarc.control.artifacts.artifact import Artifact, Manifest, load_artifact, write_artifact
-from reflexarc.control.artifacts.store import read_lock, write_lock
+from reflexarc.control.artifacts.artifact import Manifest, load_artifact
+from reflexarc.control.artifacts.store import artifact_folder, pin, read_lock
 from reflexarc.control.errors import ArtifactError, TrainingError, did_you_mean
 from reflexarc.control.flow import Flow
-from reflexarc.control.training.export import library_versions
-from reflexarc.control.training.recipes import RECIPES, Job
+from reflexarc.control.training.digests import departures
+from reflexarc.control.training.draft import draft_manifest, pinned_manifest
+from reflexarc.control.training.executors import Executor, ExecutorName, make_executor
+from reflexarc.control.training.worker import Request
 
-__all__ = ["code_digest", "config_digest", "train_flow"]
-
-_ROOT = Path(__file__).parents[2]
-
-_CODE: Mapping[str, tuple[str, ...]] = {
-    "supervised": ("training/supervised", "training/dataset", "training/networks", "modules/perception"),
-    "sequence": ("training/sequence", "training/dataset", "training/networks", "modules/estimation"),
-    "reinforcement": ("training/reinforcement", "training/upstream", "training/policy_network"),
-}
-"""What decides the result of a trainer, beside the environments and the code that all trainers share."""
-
-_SHARED_CODE = ("training/recipes", "training/export")
-
-_NOT_TRAINED_ON = ("single.py", "throughput.py", "twin.py")
-"""What else the environments' folder holds."""
-
-
-def code_digest(trainer: str) -> str:
-    """sha256 over the code that decides a training's result; comments and docstrings do not count."""
-    digest = hashlib.sha256()
-    environments = sorted(
-        str(path.relative_to(_ROOT))
-        for path in (_ROOT / "envs").rglob("*")
-        if path.suffix in (".py", ".xml") and path.name not in _NOT_TRAINED_ON
-    )
-    code = [f"control/{name}.py" for name in (*_CODE[trainer], *_SHARED_CODE)]
-    for name in (*code, *environments):
-        path = _ROOT / name
-        digest.update(name.encode())
-        digest.update(_normalized(path).encode())
-    return digest.hexdigest()
-
-
-def config_digest(flow: Flow, module: str, changes: Mapping[str, Any]) -> str:
-    """sha256 over the module's part of the flow, the plant, and changed settings."""
-    spec = flow.modules[module].model_dump(mode="json")
-    content = {"plant": flow.plant.model_dump(mode="json"), "module": spec, "changes": dict(changes)}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+__all__ = ["train_flow", "train_to_artifact"]
 
 
 def train_flow(
@@ -72,6 +34,7 @@ def train_flow(
     store: Path,
     log_dir: Path,
     settings: Mapping[str, Mapping[str, Any]],
+    executor: ExecutorName = "local",
 ) -> dict[str, str]:
     """Train a flow's modules, each after what it needs; what is up to date is left alone.
 
@@ -81,7 +44,8 @@ def train_flow(
         seed: Decides everything random.
         store: Where artifacts and the lock go.
         log_dir: For TensorBoard.
-        settings: Per module, settings that differ from the defaults.
+        settings: Per module, settings that differ from the defaults; without, those of the pinned artifact.
+        executor: Where to train.
 
     Returns:
         Digest per module, as the lock now pins them.
@@ -95,19 +59,88 @@ def train_flow(
             raise TrainingError(
                 f"--set: no trained module '{name}'. {did_you_mean(name, flow.training_order)}"
             )
-    torch.set_num_threads(1)  # sums depend on how many threads share them, and two fight over a busy core
-    console = Console()
-    columns = (
-        TextColumn("{task.fields[module]:<12} {task.description:<18}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        for name in wanted:
-            _train_one(flow, name, seed, store, log_dir, settings.get(name, {}), progress)
+    pending = list(wanted)
+    running: set[str] = set()
+    bars = _Bars()
+    with bars.progress:
+        runner: Executor | None = None
+        try:
+            while pending or running:
+                for name in [name for name in pending if _is_ready(flow, name, {*pending, *running})]:
+                    manifest = draft_manifest(flow, name, seed, settings.get(name), store)
+                    if _is_up_to_date(manifest, store, flow):
+                        pending.remove(name)
+                        bars.say(f"{name}: up to date")
+                        continue
+                    runner = runner or make_executor(executor)
+                    if len(running) < runner.slots:
+                        pending.remove(name)
+                        running.add(name)
+                        runner.start(_request(flow, name, manifest, store, log_dir, None))
+                if runner is None or not running:
+                    continue
+                for event in runner.events():
+                    bars.show(event.module, event.kind, event.content)
+                    if event.kind == "failed":
+                        raise TrainingError(event.content)
+                    if event.kind == "done":
+                        running.remove(event.module)
+                        pin(
+                            store,
+                            flow.name,
+                            flow.modules[event.module].artifact or event.module,
+                            event.content,
+                        )
+                        bars.say(_line(event.module, event.content, store, flow))
+        finally:
+            if runner is not None:
+                runner.close()
     return read_lock(store, flow.name)
+
+
+def train_to_artifact(
+    flow: Flow,
+    name: str,
+    manifest: Manifest,
+    store: Path,
+    log_dir: Path,
+    budget_s: float | None = None,
+) -> str:
+    """Train one module on this machine into the store, and leave the lock alone.
+
+    Returns:
+        Digest of the artifact.
+
+    Raises:
+        TrainingError: It cannot be trained.
+    """
+    bars = _Bars()
+    with bars.progress:
+        runner = make_executor("local")
+        try:
+            runner.start(_request(flow, name, manifest, store, log_dir, budget_s))
+            while True:
+                for event in runner.events():
+                    bars.show(event.module, event.kind, event.content)
+                    if event.kind == "failed":
+                        raise TrainingError(event.content)
+                    if event.kind == "done":
+                        return str(event.content)
+        finally:
+            runner.close()
+
+
+def _request(
+    flow: Flow, name: str, manifest: Manifest, store: Path, log_dir: Path, budget_s: float | None
+) -> Request:
+    return Request(
+        module=name,
+        flow=flow.model_dump_json(),
+        manifest=manifest.model_dump_json(),
+        store=str(store.absolute()),
+        log_dir=str((log_dir / flow.name / name).absolute()),
+        budget_s=budget_s,
+    )
 
 
 def _wanted(flow: Flow, modules: Sequence[str] | None) -> list[str]:
@@ -118,106 +151,57 @@ def _wanted(flow: Flow, modules: Sequence[str] | None) -> list[str]:
     return [name for name in flow.training_order if modules is None or name in modules]
 
 
-def _train_one(
-    flow: Flow,
-    name: str,
-    seed: int,
-    store: Path,
-    log_dir: Path,
-    changes: Mapping[str, Any],
-    progress: Progress,
-) -> None:
-    spec = flow.modules[name]
-    assert spec.training is not None
-    upstream = {need: _upstream(flow, name, need, store) for need in spec.training.needs}
-    changes = {**spec.training.parameters, **changes}
-    manifest = Manifest(
-        module=spec.artifact or name,
-        kind=spec.kind,
-        flow=flow.name,
-        trainer=spec.training.trainer,
-        ports={
-            "inputs": {
-                port: flow.port(source).model_dump(mode="json") for port, source in spec.inputs.items()
-            },
-            "outputs": {port: declared.model_dump(mode="json") for port, declared in spec.outputs.items()},
-        },
-        constants={},
-        code_digest=code_digest(spec.training.trainer),
-        config_digest=config_digest(flow, name, changes),
-        upstream={need: artifact.digest for need, artifact in upstream.items()},
-        seed=seed,
-        libraries=library_versions(),
-    )
-    if _is_up_to_date(manifest, store, flow.name):
-        progress.console.print(f"{name}: up to date")
-        return
-    task = progress.add_task("starting", module=name, total=1)
-    last_line = ""
-
-    def on_progress(what: str, done: int, total: int) -> None:
-        nonlocal last_line
-        if progress.tasks[task].description != what:
-            progress.reset(task, total=total, description=what)
-        progress.update(task, completed=done, total=total)
-        line = f"{name}: {what}, {10 * done // total * 10} % of {total}"
-        if not progress.console.is_terminal and line != last_line:  # a log has no bars: a line per tenth
-            progress.console.print(line)
-            last_line = line
-
-    job = Job(
-        flow=flow,
-        spec=spec,
-        upstream=upstream,
-        seed=seed,
-        changes=changes,
-        log_dir=log_dir / flow.name / name,
-        progress=on_progress,
-    )
-    trained = RECIPES[spec.training.trainer](job)
-    metrics = json.dumps(dict(trained.metrics), indent=1, sort_keys=True) + "\n"
-    artifact = write_artifact(
-        store,
-        manifest.model_copy(update={"constants": dict(trained.constants)}),
-        {**trained.files, "metrics.json": metrics.encode()},
-    )
-    write_lock(store, flow.name, {**read_lock(store, flow.name), manifest.module: artifact.digest})
-    progress.update(task, description="done", completed=1, total=1)
-    figures = ", ".join(f"{key} {value:.4g}" for key, value in trained.metrics.items())
-    progress.console.print(f"{name}: {artifact.digest[:12]} ({figures})")
+def _is_ready(flow: Flow, name: str, unfinished: set[str]) -> bool:
+    training = flow.modules[name].training
+    assert training is not None
+    return not unfinished.intersection(training.needs)
 
 
-def _upstream(flow: Flow, name: str, need: str, store: Path) -> Artifact:
-    artifact_name = flow.modules[need].artifact or need
-    lock = read_lock(store, flow.name)
-    if artifact_name not in lock:
-        raise TrainingError(
-            f"{name}: its training needs {need}, which is not trained. "
-            f"Train it first: reflexarc train --flow {flow.name} --module {need}"
-        )
-    digest = lock[artifact_name]
-    return load_artifact(store / f"{artifact_name}-{digest[:12]}", digest)
-
-
-def _is_up_to_date(manifest: Manifest, store: Path, flow_name: str) -> bool:
-    digest = read_lock(store, flow_name).get(manifest.module)
-    if digest is None:
-        return False
+def _is_up_to_date(manifest: Manifest, store: Path, flow: Flow) -> bool:
     try:
-        old = load_artifact(store / f"{manifest.module}-{digest[:12]}", digest).manifest
+        pinned = pinned_manifest(store, flow, manifest.module)
     except ArtifactError:
-        return False
-    made_by = ("kind", "trainer", "code_digest", "config_digest", "upstream", "seed", "libraries")
-    return all(getattr(old, field) == getattr(manifest, field) for field in made_by)
+        return False  # altered or lost: it is made again
+    return pinned is not None and not departures(pinned, manifest)
 
 
-def _normalized(path: Path) -> str:
-    if path.suffix != ".py":
-        return path.read_text()
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        first = body[0] if isinstance(body, list) and body else None
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-            first.value.value = ""
-    return ast.dump(tree)
+def _line(name: str, digest: str, store: Path, flow: Flow) -> str:
+    artifact = load_artifact(artifact_folder(store, flow.modules[name].artifact or name, digest), digest)
+    figures = ", ".join(f"{key} {value:.4g}" for key, value in artifact.metrics.items())
+    return f"{name}: {digest[:12]} ({figures})"
+
+
+class _Bars:
+    """A bar per running training; where there is no terminal, a line per tenth."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.fields[module]:<12} {task.description:<18}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        self.progress = Progress(*columns, console=Console())
+        self._tasks: dict[str, TaskID] = {}
+        self._said: dict[str, str] = {}
+
+    def say(self, line: str) -> None:
+        self.progress.console.print(line, soft_wrap=True, highlight=False)
+
+    def show(self, module: str, kind: str, content: Any) -> None:
+        if module not in self._tasks:
+            self._tasks[module] = self.progress.add_task("starting", module=module, total=1)
+        task = self._tasks[module]
+        if kind == "done":
+            self.progress.update(task, description="done", completed=1, total=1)
+        if kind != "progress":
+            return
+        what, done, total = content
+        if next(t for t in self.progress.tasks if t.id == task).description != what:
+            self.progress.reset(task, total=total, description=what)
+        self.progress.update(task, completed=done, total=total)
+        line = f"{module}: {what}, {10 * done // total * 10} % of {total}"
+        if not self.progress.console.is_terminal and line != self._said.get(module):
+            self.say(line)
+            self._said[module] = line

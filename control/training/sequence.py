@@ -6,78 +6,60 @@ episodes stand for many.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from reflexarc.control.modules.estimation import measurement_row
+from reflexarc.control.contracts import Assumption
+from reflexarc.control.quantities import position_quantities
+from reflexarc.control.training.checkpoints import Checkpoints, segment_seed
+from reflexarc.control.training.figures import envelope, position_figures, seen_in
 from reflexarc.control.training.networks import FilterCell
+from reflexarc.control.training.recording import (
+    Delivery,
+    DetectionRecording,
+    deliver,
+    detection_figures,
+)
 from reflexarc.control.values import FloatArray
 
 __all__ = [
-    "Delivery",
-    "DetectionRecording",
     "SequenceSettings",
-    "deliver",
+    "disturb",
+    "estimate_figures",
     "estimation_metrics",
     "train_filter",
+    "trained_under",
 ]
 
+_SEGMENT = 50
+"""Iterations between two checkpoints, some 20 s."""
 
-class DetectionRecording(NamedTuple):
-    """E episodes of T ticks, as a frozen perception saw them.
+_LONGEST_RUN = 50
+"""Ticks that a look-alike may be taken for the ball: as long as the ball is hidden at most."""
 
-    Attributes:
-        seen: Detected position at the tick of the frame's capture, m; NaN where there was no frame or
-            nothing was seen. Shape (E, T, 3).
-        sigma: Its standard deviations, m. Shape (E, T, 3).
-        position: The true position, m. Shape (E, T, 3).
-        velocity: The true velocity, m/s. Shape (E, T, 3).
-        is_valid: Whether the episode still runs. Shape (E, T).
-    """
-
-    seen: FloatArray
-    sigma: FloatArray
-    position: FloatArray
-    velocity: FloatArray
-    is_valid: npt.NDArray[np.bool_]
-
-    def part(self, index: npt.NDArray[np.int64]) -> "DetectionRecording":
-        """The episodes of an index."""
-        return DetectionRecording(
-            self.seen[index],
-            self.sigma[index],
-            self.position[index],
-            self.velocity[index],
-            self.is_valid[index],
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
-    """How a frame gets from the shutter to the estimator.
-
-    Args:
-        delay_s: Least and greatest delay of the camera's driver.
-        loss: Share of frames that never come.
-        latency_ticks: Ticks that perception takes.
-        extra_tick: Share of detections that take one tick more, as on a loaded machine.
-        step_s: Length of a tick.
-    """
-
-    delay_s: tuple[float, float]
-    loss: float
-    latency_ticks: int
-    extra_tick: float
-    step_s: float
+_LOOKALIKE_AWAY_M = (0.1, 1.5)
+_LOOKALIKE_SIGMA_M = 0.015
 
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceSettings:
-    """How the filter is trained (tuned on the arm's catching task, 3 seeds)."""
+    """How the filter is trained.
+
+    Args:
+        episodes: Recorded with the frozen perception.
+        ticks: Length of one at most.
+        hidden: Size of the recurrent state.
+        batch: Episodes per iteration.
+        iterations: Steps of the optimizer.
+        learning_rate: Its greatest.
+        lookalike_share: Share of episodes in which something else is taken for the ball for a while. A frozen
+            perception does that too seldom to learn from, and not doubting it loses the ball.
+        noise_m: Up to so much noise is added per axis, drawn per episode, and said in the covariance: a worse
+            perception is still covered.
+    """
 
     episodes: int = 500
     ticks: int = 120
@@ -85,32 +67,36 @@ class SequenceSettings:
     batch: int = 128
     iterations: int = 400
     learning_rate: float = 4e-3
+    lookalike_share: float = 0.3
+    noise_m: float = 0.02
 
 
-def deliver(
-    recording: DetectionRecording, delivery: Delivery, rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
-    """What the estimator would have read at each tick, with delays and losses drawn anew.
-
-    Returns:
-        Measurement rows (see `measurement_row`). Shape (E, T, 8).
-    """
+def disturb(
+    recording: DetectionRecording, settings: SequenceSettings, frame_ticks: int, rng: np.random.Generator
+) -> DetectionRecording:
+    """A recording with the noise and the look-alikes that a filter is to bear."""
     episodes, ticks, _ = recording.seen.shape
-    rows = np.zeros((episodes, ticks, 8), dtype=np.float32)
-    last = np.zeros(episodes, dtype=np.int64)
-    for tick in range(ticks):
-        delay_s = rng.uniform(*delivery.delay_s, size=episodes)
-        extra = rng.random(episodes) < delivery.extra_tick
-        kept = rng.random(episodes) >= delivery.loss
-        late = np.ceil(delay_s / delivery.step_s).astype(np.int64) + delivery.latency_ticks + extra
-        arrival = np.maximum(tick + late, last)  # frames of one camera do not overtake each other
-        here = kept & np.isfinite(recording.seen[:, tick, 0]) & (arrival < ticks)
-        last = np.where(here, arrival, last)
-        if here.any():
-            age = (arrival - tick) * delivery.step_s
-            row = measurement_row(recording.seen[:, tick], recording.sigma[:, tick], age)
-            rows[here, arrival[here]] = row[here]
-    return rows
+    noise = rng.uniform(0.0, settings.noise_m, (episodes, 1, 1))
+    seen = recording.seen + noise * rng.standard_normal(recording.seen.shape)
+    sigma = np.sqrt(recording.sigma**2 + noise**2)
+
+    # Somewhere off the ball, something stands still and is seen in its place, from frame to frame.
+    begin = rng.integers(0, ticks, episodes)
+    length = np.exp(rng.uniform(0.0, np.log(_LONGEST_RUN), episodes))
+    direction = rng.standard_normal((episodes, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    near, far = np.log(_LOOKALIKE_AWAY_M)
+    away = np.exp(rng.uniform(near, far, (episodes, 1)))
+    place = recording.position[np.arange(episodes), begin] + away * direction
+    tick = np.arange(ticks)
+    since = tick - begin[:, None]
+    taken = (since >= 0) & (since < length[:, None]) & (tick % frame_ticks == 0)
+    taken &= rng.random((episodes, 1)) < settings.lookalike_share
+    jitter = 0.3 * _LOOKALIKE_SIGMA_M * rng.standard_normal(seen.shape)
+    return recording._replace(
+        seen=np.where(taken[..., None], place[:, None] + jitter, seen),
+        sigma=np.where(taken[..., None], _LOOKALIKE_SIGMA_M, sigma),
+    )
 
 
 def train_filter(
@@ -118,7 +104,8 @@ def train_filter(
     delivery: Delivery,
     settings: SequenceSettings,
     seed: int,
-    on_progress: Callable[[int, int, float], None],
+    checkpoints: Checkpoints,
+    on_progress: Callable[[int, int, float], bool],
 ) -> FilterCell:
     """Train a filter by the likelihood of the truth under its estimate.
 
@@ -127,24 +114,42 @@ def train_filter(
         delivery: How detections come.
         settings: Sizes and steps.
         seed: Decides everything random.
-        on_progress: Called with (iterations done, iterations in all, loss).
+        checkpoints: Where it goes on after an interruption.
+        on_progress: Called with (iterations done, iterations in all, loss); its False ends the training.
     """
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
     cell = FilterCell(delivery.step_s, settings.hidden)
     optimizer = torch.optim.Adam(cell.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.iterations)
     episodes = len(recording.seen)
-    for iteration in range(settings.iterations):
+    first = 0
+    if (state := checkpoints.load("filter")) is not None:
+        cell.load_state_dict(state["cell"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        first = state["iterations"]
+    for iteration in range(first, settings.iterations):
+        if iteration % _SEGMENT == 0:
+            rng = np.random.default_rng(segment_seed(seed, iteration))
+            checkpoints.save(
+                "filter",
+                {
+                    "cell": cell.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "iterations": iteration,
+                },
+            )
         chosen = rng.choice(episodes, min(settings.batch, episodes), replace=False)
-        part = recording.part(chosen)
+        part = disturb(recording.part(chosen), settings, delivery.frame_ticks, rng)
         loss = _loss(cell, part, deliver(part, delivery, rng))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(cell.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        on_progress(iteration + 1, settings.iterations, float(loss.detach()))
+        if not on_progress(iteration + 1, settings.iterations, float(loss.detach())):
+            break
     return cell
 
 
@@ -172,20 +177,38 @@ def _loss(cell: FilterCell, part: DetectionRecording, rows: npt.NDArray[np.float
     return ((0.3 * likelihood + size).sum(dim=-1) * weight).sum() / weight.sum().clamp(min=1.0)
 
 
+def trained_under(recording: DetectionRecording, settings: SequenceSettings, frame_ticks: int) -> Assumption:
+    """What a filter that was trained on a recording assumes of its detections."""
+    disturbed = disturb(recording, settings, frame_ticks, np.random.default_rng(0))
+    due = recording.is_valid
+    seen, sigma = disturbed.seen[due], disturbed.sigma[due]
+    return Assumption(
+        bounds=envelope(detection_figures(disturbed, frame_ticks)),
+        seen=seen_in([position_quantities(seen, sigma)]),
+    )
+
+
+def estimate_figures(
+    cell: FilterCell, recording: DetectionRecording, delivery: Delivery, seed: int
+) -> list[dict[str, float]]:
+    """How well a filter knows the ball in each episode, with detections as they come."""
+    estimate, known = _estimates(cell, recording, delivery, seed)
+    error = np.where(known[..., None], estimate[..., 1:4] - recording.position, np.nan)
+    rows = zip(error, recording.velocity, estimate[..., 7:10], recording.is_valid, strict=True)
+    return [position_figures(*row) for row in rows]
+
+
 def estimation_metrics(
     cell: FilterCell, recording: DetectionRecording, delivery: Delivery, seed: int
 ) -> dict[str, float]:
-    """The guarantee of a filter, on episodes that it never saw.
+    """How a filter does over all episodes that it never saw.
 
     Returns:
         Bias, root mean square and 99th percentile of the position error (m), root mean square of the
         velocity error (m/s), mean squared normalised error per axis (1 for a consistent filter), and the
         share of ticks without an estimate.
     """
-    rows = deliver(recording, delivery, np.random.default_rng(seed))
-    with torch.no_grad():
-        estimate = run_filter(cell, rows).numpy().astype(np.float64)
-    known = recording.is_valid & (estimate[..., 0] > 0.5)
+    estimate, known = _estimates(cell, recording, delivery, seed)
     error = (estimate[..., 1:4] - recording.position)[known]
     velocity_error = (estimate[..., 4:7] - recording.velocity)[known]
     distance = np.linalg.norm(error, axis=1)
@@ -197,3 +220,12 @@ def estimation_metrics(
         "normalized_error_squared": float(((error / estimate[..., 7:10][known]) ** 2).mean()),
         "unknown_share": float(1.0 - known.sum() / recording.is_valid.sum()),
     }
+
+
+def _estimates(
+    cell: FilterCell, recording: DetectionRecording, delivery: Delivery, seed: int
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    rows = deliver(recording, delivery, np.random.default_rng(seed))
+    with torch.no_grad():
+        estimate = run_filter(cell, rows).numpy().astype(np.float64)
+    return estimate, recording.is_valid & (estimate[..., 0] > 0.5)

@@ -10,6 +10,8 @@ import torch
 
 from reflexarc.control.errors import TrainingError
 from reflexarc.control.modules.perception import Blobs, locate, measurement_sigma, read_blobs, sigma_features
+from reflexarc.control.training.checkpoints import Checkpoints, segment_seed
+from reflexarc.control.training.figures import WRONG_M
 from reflexarc.control.training.networks import HeatMapNetwork
 from reflexarc.control.values import FloatArray
 
@@ -17,9 +19,6 @@ __all__ = ["Calibration", "HeatMapSettings", "LabelledImages", "calibrate", "hea
 
 _FEWEST_RIGHT = 30
 """Held-out images with a right detection that a fit of four coefficients needs at least."""
-
-_WRONG_M = 0.10
-"""A detection farther from the ball than this has found something else."""
 
 
 class LabelledImages(NamedTuple):
@@ -75,18 +74,21 @@ def train_heat_map(
     images: LabelledImages,
     settings: HeatMapSettings,
     seed: int,
-    on_progress: Callable[[int, int, float], None],
+    checkpoints: Checkpoints,
+    on_progress: Callable[[int, int, float], bool],
 ) -> HeatMapNetwork:
     """Train the network by binary cross-entropy, the few pixels of the ball weighted up.
+
+    An epoch is a segment.
 
     Args:
         images: Training images.
         settings: Sizes and steps.
         seed: Decides everything random.
-        on_progress: Called with (batches done, batches in all, loss).
+        checkpoints: Where it goes on after an interruption.
+        on_progress: Called with (batches done, batches in all, loss); its False ends the training.
     """
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
     network = HeatMapNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     count = len(images.color)
     per_epoch = count // settings.batch
@@ -94,8 +96,15 @@ def train_heat_map(
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total)
     weight = torch.tensor(settings.positive_weight)
-    done = 0
-    for _ in range(settings.epochs):
+    first = 0
+    if (state := checkpoints.load("network")) is not None:
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        first = state["epochs"]
+    for epoch in range(first, settings.epochs):
+        done = epoch * per_epoch
+        rng = np.random.default_rng(segment_seed(seed, epoch))
         order = rng.permutation(count)[: per_epoch * settings.batch].reshape(per_epoch, settings.batch)
         for index in order:
             batch = images.part(index)
@@ -108,7 +117,17 @@ def train_heat_map(
             optimizer.step()
             schedule.step()
             done += 1
-            on_progress(done, total, float(loss.detach()))
+            if not on_progress(done, total, float(loss.detach())):
+                return network
+        checkpoints.save(
+            "network",
+            {
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+                "epochs": epoch + 1,
+            },
+        )
     return network
 
 
@@ -131,7 +150,7 @@ def calibrate(network: HeatMapNetwork, images: LabelledImages, intrinsics: Float
     located = locate(blobs, intrinsics, surface_to_center_m)
     error = located - images.center
     with np.errstate(invalid="ignore"):
-        is_right = (np.linalg.norm(error, axis=1) < _WRONG_M) & (blobs.pixels > 0) & is_visible
+        is_right = (np.linalg.norm(error, axis=1) < WRONG_M) & (blobs.pixels > 0) & is_visible
     _require_enough(is_right, is_visible)
     threshold = _threshold(blobs, is_right)
     seen = (blobs.score >= threshold) & (blobs.pixels > 0)
@@ -159,8 +178,8 @@ def calibrate(network: HeatMapNetwork, images: LabelledImages, intrinsics: Float
 def _surface_to_center(blobs: Blobs, images: LabelledImages, is_visible: npt.NDArray[np.bool_]) -> float:
     usable = is_visible & (blobs.pixels > 0)
     gap = images.center[usable, 2] - blobs.depth[usable]
-    _require_enough(np.abs(gap) < _WRONG_M, is_visible)
-    return float(np.median(gap[np.abs(gap) < _WRONG_M]))
+    _require_enough(np.abs(gap) < WRONG_M, is_visible)
+    return float(np.median(gap[np.abs(gap) < WRONG_M]))
 
 
 def _require_enough(is_right: npt.NDArray[np.bool_], is_visible: npt.NDArray[np.bool_]) -> None:

@@ -15,7 +15,7 @@ from reflexarc.control.frames import matrix_from_quaternion
 from reflexarc.control.modules.estimation import measurement_row
 from reflexarc.control.modules.network import Network
 from reflexarc.control.modules.perception import CameraPose, position_covariances
-from reflexarc.control.training.sequence import Delivery
+from reflexarc.control.training.recording import Delivery
 from reflexarc.control.values import FloatArray
 from reflexarc.envs.task import BallTruth
 
@@ -34,7 +34,6 @@ class FrozenEstimator:
         camera: Where the camera is said to be.
         half_view: Tangent of half the field of view: (horizontal, vertical).
         delivery: How detections come.
-        frame_ticks: Ticks from frame to frame.
         num_envs: B.
         seed: Decides everything random.
     """
@@ -46,23 +45,23 @@ class FrozenEstimator:
         camera: CameraPose,
         half_view: tuple[float, float],
         delivery: Delivery,
-        frame_ticks: int,
         num_envs: int,
         seed: int,
     ) -> None:
-        self._network = Network(estimator)
+        self._network = Network.of(estimator)
         self._model = error_model
         self._position = np.array(camera.position)
         self._base_from_optical = matrix_from_quaternion(np.array(camera.orientation_xyzw))
         self._camera = camera
         self._half_view = half_view
         self._delivery = delivery
-        self._frame_ticks = frame_ticks
         self._rng = np.random.default_rng(seed)
         self._state = np.zeros((num_envs, int(estimator.manifest.constants["state_size"])), dtype=np.float32)
         self._rows = np.zeros((_IN_FLIGHT, num_envs, 8), dtype=np.float32)
         self._last = np.zeros(num_envs, dtype=np.int64)
         self._tick = 0
+        self.sigma = np.ones((num_envs, 3))
+        """Standard deviations of the last estimates' positions, m. Shape (B, 3)."""
 
     def reset(self, ids: npt.NDArray[np.int64]) -> None:
         """Forget what some simulations have seen."""
@@ -74,12 +73,13 @@ class FrozenEstimator:
         """Estimates of all simulations after one tick: position, velocity, is_known."""
         self._tick += 1
         slot = self._tick % _IN_FLIGHT
-        is_frame = truth.step % self._frame_ticks == 0
+        is_frame = truth.step % self._delivery.frame_ticks == 0
         if is_frame.any():
             self._detect(truth, is_frame)
         state, estimate = self._network(state=self._state, measurement=self._rows[slot])
         self._rows[slot] = 0.0
         self._state = state
+        self.sigma = estimate[:, 7:10].astype(np.float64)
         return (
             estimate[:, 1:4].astype(np.float64),
             estimate[:, 4:7].astype(np.float64),

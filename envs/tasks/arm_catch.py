@@ -34,7 +34,9 @@ class ArmCatch(ArmTask):
     """
 
     model_file = "arm_catch.xml"
-    mount: ClassVar[CameraMount] = looking_at((-0.1, 0.0, 1.3), (0.9, 0.0, 1.3 - np.tan(np.deg2rad(20.0))))
+    own_mount: ClassVar[CameraMount] = looking_at(
+        (-0.1, 0.0, 1.3), (0.9, 0.0, 1.3 - np.tan(np.deg2rad(20.0)))
+    )
     max_steps = 130
 
     def __init__(self, num_envs: int, nthread: int = 0, **camera: object) -> None:

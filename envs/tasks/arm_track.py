@@ -33,7 +33,7 @@ class ArmTrack(ArmTask):
     """
 
     model_file = "arm_track.xml"
-    mount: ClassVar[CameraMount] = looking_at((1.35, 0.0, 1.0), (0.5, 0.0, 0.55))
+    own_mount: ClassVar[CameraMount] = looking_at((1.35, 0.0, 1.0), (0.5, 0.0, 0.55))
     max_steps = 1000
 
     def __init__(self, num_envs: int, nthread: int = 0, **camera: object) -> None:

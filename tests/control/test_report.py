@@ -90,7 +90,9 @@ def test_in_real_time_a_frame_ages_by_the_clock():
 
 def test_the_real_time_factor_leaves_out_what_lies_between_episodes():
     # Two episodes of 100 ticks of 10 ms, each tick 12.5 ms apart on the wall, a second in between.
-    clock_at = {tick * 10 * MS: int(tick * 12.5 * MS) + (1000 * MS if tick >= 100 else 0) for tick in range(200)}
+    clock_at = {
+        tick * 10 * MS: int(tick * 12.5 * MS) + (1000 * MS if tick >= 100 else 0) for tick in range(200)
+    }
     assert report(clock_at=clock_at).real_time_factor == pytest.approx(0.8)
     assert report().real_time_factor is None
 

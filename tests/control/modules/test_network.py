@@ -20,13 +20,13 @@ def artifact(network, written):
 
 def test_inputs_go_by_name_and_outputs_come_in_the_order_of_the_model(artifact):
     left, right = np.float32([[1, 2]]), np.float32([[10, 20]])
-    total, difference = Network(artifact)(right=right, left=left)
+    total, difference = Network.of(artifact)(right=right, left=left)
     assert total.tolist() == [[11, 22]]
     assert difference.tolist() == [[-9, -18]]
 
 
 def test_a_batch_goes_through_as_its_rows_do(artifact):
-    network = Network(artifact)
+    network = Network.of(artifact)
     left, right = np.random.default_rng(0).standard_normal((2, 5, 2), dtype=np.float32)
     batch, _ = network(left=left, right=right)
     rows = [network(left=left[k : k + 1], right=right[k : k + 1])[0] for k in range(5)]
@@ -37,7 +37,7 @@ def test_a_batch_goes_through_as_its_rows_do(artifact):
 def test_a_model_that_is_none_is_named(written):
     artifact = written(b"not a model")
     with pytest.raises(ArtifactError) as refused:
-        Network(artifact)
+        Network.of(artifact)
     assert str(refused.value).startswith(f"{artifact.folder / 'model.onnx'}: cannot be loaded (")
 
 
@@ -45,7 +45,7 @@ def test_a_model_that_was_altered_is_not_run(artifact):
     path = artifact.folder / "model.onnx"
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(ArtifactError, match=r"model\.onnx: altered since it was trained"):
-        Network(artifact)
+        Network.of(artifact)
 
 
 def test_a_trained_module_without_artifact_says_what_to_do(artifact):

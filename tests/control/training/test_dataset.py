@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 
 from reflexarc.control.training.dataset import labelled_images, record_detections
+from reflexarc.envs.camera import CameraChange
 from reflexarc.envs.sensors import FRAMES
 
 TASK = "reflexarc/ArmTrack-v0"
 
 
 def test_images_are_labelled_where_the_ball_is_and_the_same_for_the_same_seed():
-    images = labelled_images(TASK, 40, 3, lambda *_: None)
+    images = labelled_images(TASK, CameraChange(), 40, 3, lambda *_: None)
     assert images.color.shape == (40, 128, 80, 3)
     u = images.center[:, 0] / images.center[:, 2] * 64 + 39.5
     v = images.center[:, 1] / images.center[:, 2] * 64 + 63.5
@@ -20,7 +21,7 @@ def test_images_are_labelled_where_the_ball_is_and_the_same_for_the_same_seed():
             assert abs(columns.mean() - u[index]) < 1.5
             assert abs(rows.mean() - v[index]) < 1.5
     assert checked > 25
-    again = labelled_images(TASK, 40, 3, lambda *_: None)
+    again = labelled_images(TASK, CameraChange(), 40, 3, lambda *_: None)
     for one, other in zip(images, again, strict=True):
         assert np.array_equal(one, other)
 
@@ -39,7 +40,7 @@ class Spotless:
 @pytest.mark.parametrize("task_id", [TASK, "reflexarc/ArmCatch-v0"])
 def test_episodes_are_recorded_tick_by_tick_and_frame_by_frame(task_id):
     detector = Spotless()
-    recording = record_detections(task_id, detector, 6, 20, 0, lambda *_: None)
+    recording = record_detections(task_id, CameraChange(), detector, 6, 20, 0, lambda *_: None)
     assert recording.seen.shape == (6, 20, 3)
     assert recording.is_valid.all()
     assert detector.frames == 6 * 20 // FRAMES.every_ticks

@@ -13,8 +13,10 @@ from reflexarc.envs.task import BallTruth
 
 torch = pytest.importorskip("torch")
 FLOW = load_flow("arm_catch")
-MOUNT = task_class("reflexarc/ArmCatch-v0").mount
-DELIVERY = Delivery(delay_s=(0.015, 0.040), loss=0.0, latency_ticks=1, extra_tick=0.0, step_s=0.01)
+MOUNT = task_class("reflexarc/ArmCatch-v0").own_mount
+DELIVERY = Delivery(
+    delay_s=(0.015, 0.040), loss=0.0, latency_ticks=1, extra_tick=0.0, step_s=0.01, frame_ticks=2
+)
 MODEL = {
     "across": [np.log(0.005), 0.0],
     "along": [np.log(0.005), 0.0],
@@ -41,6 +43,7 @@ def estimator(tmp_path):
         ports={},
         constants={"state_size": cell.state_size},
         code_digest="",
+        environment_digest="",
         config_digest="",
         upstream={},
         seed=0,
@@ -51,7 +54,7 @@ def estimator(tmp_path):
     def make(**changes):
         camera = camera_pose(FLOW.modules["perception"].parameters)
         model = {**MODEL, **changes}
-        return FrozenEstimator(artifact, model, camera, MOUNT.half_view, DELIVERY, 2, COUNT, 0)
+        return FrozenEstimator(artifact, model, camera, MOUNT.half_view, DELIVERY, COUNT, 0)
 
     return make
 

@@ -1,0 +1,69 @@
+"""Recipe of an estimation: detections that the frozen perception really makes, and a recurrent filter on them."""
+
+import numpy as np
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from reflexarc.control.modules.network import Network
+from reflexarc.control.modules.perception import Detector
+from reflexarc.control.training.dataset import record_detections
+from reflexarc.control.training.export import export_network
+from reflexarc.control.training.figures import worst_of_episodes
+from reflexarc.control.training.job import HELD_OUT, Job, Trained, settings_for
+from reflexarc.control.training.recording import DetectionRecording
+from reflexarc.control.training.sequence import (
+    SequenceSettings,
+    estimate_figures,
+    estimation_metrics,
+    train_filter,
+    trained_under,
+)
+from reflexarc.envs.sensors import FRAMES
+
+__all__ = ["train_estimation"]
+
+_LONGEST_AGE_S = 0.2
+
+
+def train_estimation(job: Job) -> Trained:
+    """Recorded detections, replayed with new delays, losses, noise and look-alikes in every batch."""
+    settings = settings_for(job.spec.name, SequenceSettings(), job.changes)
+    recording = _record(job, "episodes", settings.episodes, settings.ticks, job.seed)
+    with SummaryWriter(str(job.log_dir)) as log:
+
+        def on_iteration(done: int, total: int, loss: float) -> bool:
+            log.add_scalar("loss", loss, done)
+            return job.progress("training", done, total)
+
+        cell = train_filter(recording, job.delivery(), settings, job.seed, job.checkpoints, on_iteration)
+    seed = job.seed + HELD_OUT
+    held_out = _record(job, "held-out episodes", max(settings.episodes // 5, 8), settings.ticks, seed)
+    example = {"state": torch.zeros(1, cell.state_size), "measurement": torch.zeros(1, 8)}
+    return Trained(
+        files=export_network(cell, example, ["next_state", "estimate"]),
+        constants={"state_size": cell.state_size, "longest_age_s": _LONGEST_AGE_S},
+        metrics=estimation_metrics(cell, held_out, job.delivery(), seed),
+        guarantees={"odometry": worst_of_episodes(estimate_figures(cell, held_out, job.delivery(), seed))},
+        assumes={"detection": trained_under(recording, settings, FRAMES.every_ticks)},
+    )
+
+
+def _record(job: Job, what: str, episodes: int, ticks: int, seed: int) -> DetectionRecording:
+    """Recorded once: rendering takes longer than the training itself."""
+    artifact = job.need("perception")
+    detector = Detector(Network.of(artifact), artifact.manifest.constants, job.camera())
+
+    def make() -> dict[str, torch.Tensor]:
+        recording = record_detections(
+            job.flow.plant.env,
+            job.camera_change(),
+            detector,
+            episodes,
+            ticks,
+            seed,
+            lambda done, total: job.progress(what, done, total),
+        )
+        return {name: torch.from_numpy(array) for name, array in recording._asdict().items()}
+
+    stored = job.checkpoints.once(what.replace(" ", "-"), make)
+    return DetectionRecording(**{name: np.asarray(tensor) for name, tensor in stored.items()})
