@@ -85,12 +85,121 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="MODULE.KEY=VALUE", help="Change a setting of a trainer; repeatable."),
     ] = None,
+    executor: Annotated[
+        Literal["local", "ray"], typer.Option("--executor", help="Where to train: here, or on a Ray cluster.")
+    ] = "local",
 ) -> None:
     """Train the modules of a flow, each with those that it needs frozen."""
     with _told():
         from reflexarc.control.commands.train import run_train
 
-        run_train(flow, module, seed, store, logs, settings or ())
+        run_train(flow, module, seed, store, logs, settings or (), executor)
+
+
+@app.command()
+def status(
+    flow: FlowOption = "arm_catch",
+    store: StoreOption = None,
+    json: Annotated[bool, typer.Option("--json", help="Print it as data.")] = False,
+) -> None:
+    """Say of each trained module whether it is up to date, and whether its contract is kept."""
+    with _told():
+        from reflexarc.control.commands.status import run_status
+
+        run_status(flow, store, as_json=json)
+
+
+@app.command()
+def retrain(
+    module: Annotated[str, typer.Argument(help="The module to train; its neighbours stay as they are.")],
+    flow: FlowOption = "arm_catch",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of its trainer; repeatable."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Recorded arrays (.npz) to train on as well.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="TIME", help="End the training after 90s, 5m or 1h.")
+    ] = None,
+    episodes: Annotated[
+        int, typer.Option("--episodes", help="Pairs of episodes, old and new, at most.")
+    ] = 400,
+    seed: SeedOption = 0,
+    store: StoreOption = None,
+    logs: Annotated[Path, typer.Option("--logs", help="Folder of logs and report.")] = Path("runs"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Train and promote in any case.")] = False,
+) -> None:
+    """Train one module again, and promote it if its contracts are kept and it is not worse."""
+    with _told():
+        from reflexarc.control.commands.retrain import run_retrain
+
+        changes = settings or ()
+        if not run_retrain(
+            module, flow, changes, data, budget, episodes, seed, store, logs, dry_run=dry_run, force=force
+        ):
+            raise typer.Exit(1)
+
+
+@app.command()
+def rollback(
+    module: Annotated[str, typer.Argument(help="The module whose last promotion is taken back.")],
+    flow: FlowOption = "arm_catch",
+    store: StoreOption = None,
+) -> None:
+    """Pin the artifact that a module had before."""
+    with _told():
+        from reflexarc.control.commands.retrain import run_rollback
+
+        run_rollback(module, flow, store)
+
+
+artifacts_app = typer.Typer(no_args_is_help=True, help="List, show, verify and clean up artifacts.")
+app.add_typer(artifacts_app, name="artifacts")
+
+
+@artifacts_app.command("list")
+def artifacts_list(store: StoreOption = None) -> None:
+    """List the artifacts of a store."""
+    with _told():
+        from reflexarc.control.commands.artifacts import run_list
+
+        run_list(store)
+
+
+@artifacts_app.command("show")
+def artifacts_show(
+    name: Annotated[str, typer.Argument(help="Its folder's name, or the beginning of its digest.")],
+    store: StoreOption = None,
+) -> None:
+    """Print the manifest and metrics of one."""
+    with _told():
+        from reflexarc.control.commands.artifacts import run_show
+
+        run_show(name, store)
+
+
+@artifacts_app.command("verify")
+def artifacts_verify(store: StoreOption = None) -> None:
+    """Compare every file with its digest."""
+    with _told():
+        from reflexarc.control.commands.artifacts import run_verify
+
+        run_verify(store)
+
+
+@artifacts_app.command("gc")
+def artifacts_gc(
+    store: StoreOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove what no lock pins and no rollback leads to."""
+    with _told():
+        from reflexarc.control.commands.artifacts import run_gc
+
+        run_gc(store, dry_run=dry_run)
 
 
 @app.command()

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from reflexarc.control.contracts import Assumption
 from reflexarc.control.errors import ArtifactError
 
-__all__ = ["Artifact", "Manifest", "load_artifact", "write_artifact"]
+__all__ = ["Artifact", "Manifest", "artifact_digest", "load_artifact", "write_artifact"]
 
 _MANIFEST = "manifest.json"
 
@@ -96,6 +96,18 @@ class Artifact:
         """What was measured after training, on held-out seeds."""
         loaded: dict[str, Any] = json.loads(_verified_bytes(self.folder, "metrics.json", self.manifest))
         return loaded
+
+
+def artifact_digest(folder: Path) -> str:
+    """sha256 of a folder's manifest, whatever it is: the artifact is verified by `load_artifact`.
+
+    Raises:
+        ArtifactError: There is none.
+    """
+    try:
+        return hashlib.sha256((folder / _MANIFEST).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ArtifactError(f"{folder / _MANIFEST}: cannot be read ({error.strerror}).") from None
 
 
 def load_artifact(folder: Path, digest: str) -> Artifact:

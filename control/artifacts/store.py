@@ -19,6 +19,7 @@ from reflexarc.control.flow import Flow
 __all__ = [
     "SHIPPED_STORE",
     "artifact_folder",
+    "load_pinned",
     "lock_path",
     "pin",
     "read_lock",
@@ -96,28 +97,43 @@ def pin(store: Path, flow_name: str, name: str, digest: str) -> None:
         write_lock(store, flow_name, {**read_lock(store, flow_name), name: digest})
 
 
+def load_pinned(flow: Flow, module: str, store: Path, lock: Mapping[str, str] | None = None) -> Artifact:
+    """The verified artifact of one trained module.
+
+    Args:
+        flow: The flow.
+        module: Its name.
+        store: Folder of the artifacts.
+        lock: Digest per artifact name; None for what the store's lock pins.
+
+    Raises:
+        ArtifactError: It is not in the lock, not in the store, altered, or made for another kind.
+    """
+    spec = flow.modules[module]
+    name = spec.artifact or module
+    pins = read_lock(store, flow.name) if lock is None else lock
+    if name not in pins:
+        raise ArtifactError(
+            f"{module}: no artifact '{name}' in {lock_path(store, flow.name)}. "
+            f"{did_you_mean(name, pins)} Train it with `reflexarc train --flow {flow.name}`."
+        )
+    artifact = load_artifact(artifact_folder(store, name, pins[name]), pins[name])
+    if artifact.manifest.kind != spec.kind:
+        raise ArtifactError(
+            f"{module}: artifact {artifact.folder.name} is of kind '{artifact.manifest.kind}', "
+            f"the flow wants '{spec.kind}'. Train it again with `reflexarc train --flow {flow.name}`."
+        )
+    return artifact
+
+
 def resolve_artifacts(flow: Flow, store: Path = SHIPPED_STORE) -> dict[str, Artifact]:
     """The verified artifact of every trained module of a flow.
 
     Raises:
         ArtifactError: One is not in the lock, not in the store, altered, or made for another kind.
     """
-    lock = read_lock(store, flow.name)
-    resolved: dict[str, Artifact] = {}
-    for name, spec in flow.modules.items():
-        if spec.artifact is None:
-            continue
-        if spec.artifact not in lock:
-            raise ArtifactError(
-                f"{name}: no artifact '{spec.artifact}' in {lock_path(store, flow.name)}. "
-                f"{did_you_mean(spec.artifact, lock)} Train it with `reflexarc train --flow {flow.name}`."
-            )
-        digest = lock[spec.artifact]
-        artifact = load_artifact(artifact_folder(store, spec.artifact, digest), digest)
-        if artifact.manifest.kind != spec.kind:
-            raise ArtifactError(
-                f"{name}: artifact {artifact.folder.name} is of kind '{artifact.manifest.kind}', "
-                f"the flow wants '{spec.kind}'. Train it again with `reflexarc train --flow {flow.name}`."
-            )
-        resolved[name] = artifact
-    return resolved
+    return {
+        name: load_pinned(flow, name, store)
+        for name, spec in flow.modules.items()
+        if spec.artifact is not None
+    }

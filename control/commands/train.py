@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from rich.console import Console
@@ -12,9 +12,9 @@ from reflexarc.control.artifacts.store import SHIPPED_STORE
 from reflexarc.control.errors import RuntimeUnavailableError, TrainingError, ValueRefusedError
 from reflexarc.control.flow_file import load_flow
 
-__all__ = ["parse_settings", "run_train"]
+__all__ = ["parse_settings", "require_trainer", "run_train"]
 
-_NEEDED = ("torch", "stable_baselines3", "tensorboard", "safetensors", "onnx", "onnxscript")
+_NEEDED = ("torch", "stable_baselines3", "tensorboard", "safetensors", "onnx", "onnxscript", "matplotlib")
 """The extra `train`, as Python imports it."""
 
 _MAX_SEED = 499_999_999
@@ -28,6 +28,7 @@ def run_train(
     store: Path | None,
     logs: Path,
     settings: Sequence[str],
+    executor: Literal["local", "ray"],
 ) -> None:
     """Train, and print the digest of each module as the lock now pins it.
 
@@ -38,20 +39,29 @@ def run_train(
     if not 0 <= seed <= _MAX_SEED:
         raise ValueRefusedError(f"seed is {seed}. Give a whole number from 0 to {_MAX_SEED}.")
     changes = parse_settings(settings)
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise RuntimeUnavailableError(
-            f"training needs {', '.join(missing)}. Run: pip install 'reflexarc[train]'."
-        )
+    require_trainer()
     loaded = load_flow(flow)
 
     from reflexarc.control.training.plan import train_flow
 
     folder = SHIPPED_STORE if store is None else store
-    digests = train_flow(loaded, modules or None, seed, folder, logs, changes)
+    digests = train_flow(loaded, modules or None, seed, folder, logs, changes, executor)
     console = Console(highlight=False, soft_wrap=True)
     for name, digest in digests.items():
         console.print(f"{name}: {digest[:12]} in {folder}")
+
+
+def require_trainer() -> None:
+    """Make sure that what trainings need is installed.
+
+    Raises:
+        RuntimeUnavailableError: It is not.
+    """
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise RuntimeUnavailableError(
+            f"training needs {', '.join(missing)}. Run: pip install 'reflexarc[train]'."
+        )
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:

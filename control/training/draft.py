@@ -25,7 +25,7 @@ def draft_manifest(
         flow: The flow.
         name: The module.
         seed: None for that of the pinned artifact.
-        settings: None for those of the pinned artifact.
+        settings: None for those of the pinned artifact. Its data stay in any case.
         store: Where the lock pins what it needs.
 
     Raises:
@@ -43,12 +43,10 @@ def draft_manifest(
                 f"Train it first: reflexarc train --flow {flow.name} --module {need}"
             )
         upstream[need] = lock[needed]
-    pinned = None
-    if seed is None or settings is None:
-        try:
-            pinned = pinned_manifest(store, flow, spec.artifact or name)
-        except ArtifactError:
-            pinned = None
+    try:
+        pinned = pinned_manifest(store, flow, spec.artifact or name)
+    except ArtifactError:
+        pinned = None
     given = dict(settings if settings is not None else pinned.settings if pinned else {})
     return Manifest(
         module=spec.artifact or name,
@@ -66,6 +64,7 @@ def draft_manifest(
         environment_digest=environment_digest(flow),
         config_digest=config_digest(flow, name, given),
         settings=given,
+        data=pinned.data if pinned else "",
         upstream=upstream,
         seed=seed if seed is not None else pinned.seed if pinned else 0,
         libraries=_versions(),

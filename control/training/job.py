@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy.typing as npt
+
 from reflexarc.control.artifacts.artifact import Artifact
 from reflexarc.control.contracts import Assumption
 from reflexarc.control.errors import TrainingError, did_you_mean
@@ -39,6 +41,7 @@ class Job:
         upstream: Frozen artifacts of what it needs.
         seed: Decides everything random.
         changes: Settings that differ from the trainer's defaults.
+        data: Recorded arrays to train on as well, see `data`; empty for none.
         log_dir: Folder for TensorBoard.
         checkpoints: Where it goes on after an interruption.
         progress: Told how far it is.
@@ -49,6 +52,7 @@ class Job:
     upstream: Mapping[str, Artifact]
     seed: int
     changes: Mapping[str, Any]
+    data: Mapping[str, npt.NDArray[Any]]
     log_dir: Path
     checkpoints: Checkpoints
     progress: Progress

@@ -1,5 +1,6 @@
 """Plan: the training graph walked, each module trained on frozen artifacts of what it needs."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from rich.progress import (
 )
 
 from reflexarc.control.artifacts.artifact import Manifest, load_artifact
-from reflexarc.control.artifacts.store import artifact_folder, pin, read_lock
+from reflexarc.control.artifacts.history import promote, record_time
+from reflexarc.control.artifacts.store import artifact_folder, read_lock
 from reflexarc.control.errors import ArtifactError, TrainingError, did_you_mean
 from reflexarc.control.flow import Flow
 from reflexarc.control.training.digests import departures
@@ -61,6 +63,7 @@ def train_flow(
             )
     pending = list(wanted)
     running: set[str] = set()
+    begun: dict[str, float] = {}
     bars = _Bars()
     with bars.progress:
         runner: Executor | None = None
@@ -76,6 +79,7 @@ def train_flow(
                     if len(running) < runner.slots:
                         pending.remove(name)
                         running.add(name)
+                        begun[name] = time.monotonic()
                         runner.start(_request(flow, name, manifest, store, log_dir, None))
                 if runner is None or not running:
                     continue
@@ -85,12 +89,9 @@ def train_flow(
                         raise TrainingError(event.content)
                     if event.kind == "done":
                         running.remove(event.module)
-                        pin(
-                            store,
-                            flow.name,
-                            flow.modules[event.module].artifact or event.module,
-                            event.content,
-                        )
+                        artifact = flow.modules[event.module].artifact or event.module
+                        promote(store, flow.name, artifact, event.content, "train")
+                        record_time(store, flow.name, event.module, time.monotonic() - begun[event.module])
                         bars.say(_line(event.module, event.content, store, flow))
         finally:
             if runner is not None:

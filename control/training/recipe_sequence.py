@@ -1,6 +1,9 @@
 """Recipe of an estimation: detections that the frozen perception really makes, and a recurrent filter on them."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
@@ -29,6 +32,11 @@ def train_estimation(job: Job) -> Trained:
     """Recorded detections, replayed with new delays, losses, noise and look-alikes in every batch."""
     settings = settings_for(job.spec.name, SequenceSettings(), job.changes)
     recording = _record(job, "episodes", settings.episodes, settings.ticks, job.seed)
+    if job.data:
+        given = {name: _fitted(array, settings.ticks) for name, array in job.data.items()}
+        recording = DetectionRecording(
+            *(np.concatenate([array, given[name]]) for name, array in recording._asdict().items())
+        )
     with SummaryWriter(str(job.log_dir)) as log:
 
         def on_iteration(done: int, total: int, loss: float) -> bool:
@@ -46,6 +54,12 @@ def train_estimation(job: Job) -> Trained:
         guarantees={"odometry": worst_of_episodes(estimate_figures(cell, held_out, job.delivery(), seed))},
         assumes={"detection": trained_under(recording, settings, FRAMES.every_ticks)},
     )
+
+
+def _fitted(array: npt.NDArray[Any], ticks: int) -> npt.NDArray[Any]:
+    """An array (E, T, ...) with another T: its end is cut off, or it is not valid there."""
+    missing = max(0, ticks - array.shape[1])
+    return np.pad(array[:, :ticks], [(0, 0), (0, missing), *[(0, 0)] * (array.ndim - 2)])
 
 
 def _record(job: Job, what: str, episodes: int, ticks: int, seed: int) -> DetectionRecording:

@@ -1,5 +1,6 @@
 """Recipe of a perception: labelled images, a heat map network, a calibration, and what it then guarantees."""
 
+import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
@@ -33,6 +34,8 @@ def train_perception(job: Job) -> Trained:
     settings = settings_for(job.spec.name, HeatMapSettings(), job.changes)
     pose = camera_pose(job.spec.parameters)
     images = _images(job, "images", settings.images, job.seed)
+    if job.data:
+        images = LabelledImages(*(np.concatenate([a, job.data[n]]) for n, a in images._asdict().items()))
     with SummaryWriter(str(job.log_dir)) as log:
 
         def on_batch(done: int, total: int, loss: float) -> bool:

@@ -81,15 +81,15 @@ def disturb(
     sigma = np.sqrt(recording.sigma**2 + noise**2)
 
     # Somewhere off the ball, something stands still and is seen in its place, from frame to frame.
-    begin = rng.integers(0, ticks, episodes)
+    begin = rng.integers(0, ticks, (episodes, 1))
     length = np.exp(rng.uniform(0.0, np.log(_LONGEST_RUN), episodes))
     direction = rng.standard_normal((episodes, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     near, far = np.log(_LOOKALIKE_AWAY_M)
     away = np.exp(rng.uniform(near, far, (episodes, 1)))
-    place = recording.position[np.arange(episodes), begin] + away * direction
+    place = recording.position[np.arange(episodes), begin[:, 0]] + away * direction
     tick = np.arange(ticks)
-    since = tick - begin[:, None]
+    since = tick - begin
     taken = (since >= 0) & (since < length[:, None]) & (tick % frame_ticks == 0)
     taken &= rng.random((episodes, 1)) < settings.lookalike_share
     jitter = 0.3 * _LOOKALIKE_SIGMA_M * rng.standard_normal(seen.shape)

@@ -18,6 +18,7 @@ from reflexarc.control.artifacts.store import artifact_folder
 from reflexarc.control.errors import TrainingError
 from reflexarc.control.flow import Flow
 from reflexarc.control.training.checkpoints import Checkpoints
+from reflexarc.control.training.data import data_path, read_data
 from reflexarc.control.training.job import Job
 from reflexarc.control.training.recipes import RECIPES
 
@@ -84,6 +85,9 @@ def train_one(request: Request, report: Callable[[str, int, int], None]) -> str:
             upstream=upstream,
             seed=manifest.seed,
             changes={**spec.training.parameters, **manifest.settings},
+            data=read_data(request.module, manifest.trainer, data_path(store, manifest.data))
+            if manifest.data
+            else {},
             log_dir=Path(request.log_dir),
             checkpoints=Checkpoints(folder),
             progress=progress,
