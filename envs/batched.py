@@ -73,7 +73,7 @@ class BatchedEnv(VecEnv):
     def reset(self) -> npt.NDArray[np.float32]:
         """Start all episodes."""
         self._start(self._all)
-        return self._observe(self._all)
+        return self._first_observation(self._all)
 
     def step_async(self, actions: npt.NDArray[np.float32]) -> None:
         """Take the actions of the next step."""
@@ -83,7 +83,7 @@ class BatchedEnv(VecEnv):
         """Observations, rewards, dones and infos; infos are filled for episodes that ended."""
         reward, terminated, truncated = self.task.advance(self._pending)
         self._pending = self._action
-        observation = self._observe(None)
+        observation = self._observe()
         done = terminated | truncated
         infos: list[dict[str, Any]] = self._no_info
         if done.any():
@@ -98,7 +98,7 @@ class BatchedEnv(VecEnv):
                 }
             self._start(ids)
             observation = observation.copy()
-            observation[ids] = self._observe(ids)[ids]
+            observation[ids] = self._first_observation(ids)
         return observation, reward.astype(np.float32), done, infos
 
     def _start(self, ids: IdArray) -> None:
@@ -109,15 +109,20 @@ class BatchedEnv(VecEnv):
         if self._estimator is not None:
             self._estimator.reset(ids)
 
-    def _observe(self, started: IdArray | None) -> npt.NDArray[np.float32]:
-        """Observations of all; of episodes that just started nothing is estimated yet."""
+    def _observe(self) -> npt.NDArray[np.float32]:
+        truth = self.task.truth()
+        if self._estimator is not None:
+            return self.task.observation(*self._estimator.update(truth))
+        return self.task.observation(truth.position, truth.velocity, np.ones(self.num_envs, dtype=bool))
+
+    def _first_observation(self, ids: IdArray) -> npt.NDArray[np.float32]:
+        """Of episodes that just started; nothing is estimated yet. Shape (n, O)."""
         if self._estimator is None:
             truth = self.task.truth()
-            return self.task.observation(truth.position, truth.velocity, np.ones(self.num_envs, dtype=bool))
-        if started is None:
-            return self.task.observation(*self._estimator.update(self.task.truth()))
-        zero = np.zeros((self.num_envs, 3))
-        return self.task.observation(zero, zero, np.zeros(self.num_envs, dtype=bool))
+            everything = np.ones(len(ids), dtype=bool)
+            return self.task.observation(truth.position[ids], truth.velocity[ids], everything, ids)
+        zero = np.zeros((len(ids), 3))
+        return self.task.observation(zero, zero, np.zeros(len(ids), dtype=bool), ids)
 
     def close(self) -> None:
         """Nothing to free: the batch goes with its last reference."""

@@ -23,6 +23,7 @@ SeedArray = npt.NDArray[np.uint64]
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _STEP = np.uint64(0xD1B54A32D192ED03)
 _M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_EVEN, _LOW = np.uint64(0x0000FFFF0000FFFF), np.uint64(0x00000000FFFFFFFF)
 _S27, _S30, _S31 = np.uint64(27), np.uint64(30), np.uint64(31)
 
 
@@ -80,8 +81,11 @@ def normal(seed: SeedArray, step: npt.ArrayLike, channel: Channel, count: int) -
 
     Bounded by 3.46 and with an excess kurtosis of -0.3, in exchange for the same bits everywhere.
     """
-    quarters = bits(seed, step, channel, count).view(np.uint16).reshape(len(seed), count, 4)
-    draws: FloatArray = (quarters.sum(axis=2, dtype=np.int64) - 2 * 65535) * (np.sqrt(3.0) / 65536.0)
+    quarters = bits(seed, step, channel, count)
+    # Four numbers of 16 bits in one word, added side by side: a sum over an axis of four takes longer.
+    pairs = (quarters & _EVEN) + ((quarters >> np.uint64(16)) & _EVEN)
+    sums = (pairs & _LOW) + (pairs >> np.uint64(32))
+    draws: FloatArray = (sums.astype(np.int64) - 2 * 65535) * (np.sqrt(3.0) / 65536.0)
     return draws
 
 

@@ -170,18 +170,33 @@ class ArmTask(ABC):
         self.steps += 1
         return self._outcome()
 
-    def joints(self) -> tuple[FloatArray, FloatArray]:
-        """Measured joint positions (rad) and velocities (rad/s), each of shape (B, 6)."""
+    def joints(self, ids: IdArray | slice = slice(None)) -> tuple[FloatArray, FloatArray]:
+        """Measured joint positions (rad) and velocities (rad/s) of some simulations, each of shape (n, 6)."""
         return measure_joints(
-            self._qpos[:, :_N], self._qvel[:, :_N], self._joint_delay_s, self.seeds, self.steps
+            self._qpos[ids, :_N],
+            self._qvel[ids, :_N],
+            self._joint_delay_s[ids],
+            self.seeds[ids],
+            self.steps[ids],
         )
 
     def observation(
-        self, ball_position: FloatArray, ball_velocity: FloatArray, is_known: BoolArray
+        self,
+        ball_position: FloatArray,
+        ball_velocity: FloatArray,
+        is_known: BoolArray,
+        ids: IdArray | slice = slice(None),
     ) -> npt.NDArray[np.float32]:
-        """Observations by `OBSERVATION_LAYOUT` for an estimate of the ball; zero where it is not known."""
+        """Observations of some simulations by `OBSERVATION_LAYOUT`; zero where the ball is not known.
+
+        Args:
+            ball_position: Estimate, m. Shape (n, 3).
+            ball_velocity: m/s. Shape (n, 3).
+            is_known: Whether there is one. Shape (n,).
+            ids: Which simulations.
+        """
         known = is_known[:, None]
-        position, velocity = self.joints()
+        position, velocity = self.joints(ids)
         parts = [
             position,
             velocity,

@@ -17,7 +17,7 @@ from reflexarc.control.modules import make_module
 from reflexarc.control.seeds import evaluation_seeds
 from reflexarc.envs.twin import make_plant
 
-__all__ = ["Comparison", "compare_in_closed_loop", "interval", "score_of"]
+__all__ = ["Comparison", "compare_in_closed_loop", "interval", "run_episodes", "score_of"]
 
 _LOOKS = (20, 50, 100, 200, 400)
 """Episodes after which is looked whether it is decided."""
@@ -139,14 +139,27 @@ def compare_in_closed_loop(
     )
 
 
-def _run(
-    flow_json: str, store: str, digests: Mapping[str, str], seeds: Sequence[int]
+def run_episodes(
+    flow: Flow, store: Path, lock: Mapping[str, str], seeds: Sequence[int]
 ) -> list[dict[str, float]]:
-    flow = Flow.model_validate_json(flow_json)
+    """Score of each episode, with the artifacts of a lock, in this process.
+
+    Args:
+        flow: The flow.
+        store: Folder of the artifacts.
+        lock: Digest per artifact name.
+        seeds: One per episode.
+
+    Raises:
+        ReflexarcError: An artifact or the plant is not right.
+    """
     modules = {
-        name: make_module(spec, load_pinned(flow, name, Path(store), digests) if spec.artifact else None)
+        name: make_module(spec, load_pinned(flow, name, store, lock) if spec.artifact else None)
         for name, spec in flow.modules.items()
     }
     plant = make_plant(flow.plant.env, flow.plant.outputs, flow.plant.parameters)
-    result = LocalRuntime(flow, modules, plant).run(seeds)
-    return [dict(episode.score) for episode in result.episodes]
+    return [dict(episode.score) for episode in LocalRuntime(flow, modules, plant).run(seeds).episodes]
+
+
+def _run(flow_json: str, store: str, lock: Mapping[str, str], seeds: Sequence[int]) -> list[dict[str, float]]:
+    return run_episodes(Flow.model_validate_json(flow_json), Path(store), lock, seeds)

@@ -43,26 +43,24 @@ class ArmTrack(ArmTask):
         self._mocap_quat = self.batch.bind("mocap_quat")
         self._amplitude, self._omega, self._phase = np.zeros((3, num_envs, 3, _WAVES))
         self._hidden_from, self._hidden_to = np.zeros((2, num_envs, _HIDINGS))
+        # Where the ball is at the present step, computed once per step.
+        self._position, self._velocity = np.zeros((2, num_envs, 3))
+        self._hidden = np.zeros(num_envs, dtype=bool)
         self._distance = np.zeros(num_envs)
         self._squared = np.zeros(num_envs)
         self._counted = np.zeros(num_envs)
 
     def ball_position(self) -> FloatArray:
         """m, base_link. Shape (B, 3)."""
-        return self._path(self.steps)[0]
+        return self._position
 
     def ball_velocity(self) -> FloatArray:
         """m/s. Shape (B, 3)."""
-        return self._path(self.steps)[1]
+        return self._velocity
 
     def is_hidden(self) -> BoolArray:
         """Whether the screen is before the ball."""
-        return self._is_hidden_at(self.steps)
-
-    def _is_hidden_at(self, steps: IdArray) -> BoolArray:
-        now = (steps * TICK_S)[:, None]
-        hidden: BoolArray = np.any((self._hidden_from <= now) & (now < self._hidden_to), axis=1)
-        return hidden
+        return self._hidden
 
     def is_success(self) -> BoolArray:
         """Whether the tool is within 2 cm of the ball."""
@@ -76,11 +74,6 @@ class ArmTrack(ArmTask):
             "squared_error_m2": float(self._squared[index]),
             "squared_error_count": float(self._counted[index]),
         }
-
-    def _path(self, steps: IdArray) -> tuple[FloatArray, FloatArray]:
-        angle = self._omega * (steps * TICK_S)[:, None, None] + self._phase
-        position = _CENTER + (self._amplitude * np.sin(angle)).sum(axis=2)
-        return position, (self._amplitude * self._omega * np.cos(angle)).sum(axis=2)
 
     def _reset_ball(self, ids: IdArray, seeds: SeedArray) -> None:
         draw = uniform(seeds, 0, Channel.BALL, 27).reshape(-1, 3, 3, _WAVES)
@@ -120,12 +113,17 @@ class ArmTrack(ArmTask):
         self._place_ball(self.steps + 1)
 
     def _place_ball(self, steps: IdArray) -> None:
-        position = self._path(steps)[0]
+        now = steps * TICK_S
+        angle = self._omega * now[:, None, None] + self._phase
+        position = _CENTER + (self._amplitude * np.sin(angle)).sum(axis=2)
+        self._position = position
+        self._velocity = (self._amplitude * self._omega * np.cos(angle)).sum(axis=2)
+        self._hidden = np.any((self._hidden_from <= now[:, None]) & (now[:, None] < self._hidden_to), axis=1)
         self._mocap[:, self._ball] = position
         toward = self.look.position - position
         length = np.linalg.norm(toward, axis=1, keepdims=True)
         before = position + 0.15 * toward / length
-        self._mocap[:, self._screen] = np.where(self._is_hidden_at(steps)[:, None], before, _PARKED)
+        self._mocap[:, self._screen] = np.where(self._hidden[:, None], before, _PARKED)
         self._mocap_quat[:, self._screen] = _facing(toward / length)
 
     def _outcome(self) -> Outcome:
