@@ -119,9 +119,9 @@ class RayExecutor:
             raise RuntimeUnavailableError(
                 "Ray is not installed. Run: pip install 'reflexarc[ray]'."
             ) from None
-        self._ray = ray
+        self._ray: Any = ray
         try:
-            ray.init(address="auto", log_to_driver=False, logging_level="ERROR", configure_logging=False)
+            ray.init(address="auto", log_to_driver=False, configure_logging=False)
         except ConnectionError:
             raise RuntimeUnavailableError(
                 "no Ray cluster answers. Start one with `ray start --head`, or set RAY_ADDRESS."
@@ -132,7 +132,8 @@ class RayExecutor:
     @property
     def slots(self) -> int:
         """One per CPU of the cluster."""
-        return int(self._ray.cluster_resources().get("CPU", 1))
+        resources: dict[str, float] = self._ray.cluster_resources()
+        return int(resources.get("CPU", 1))
 
     def start(self, request: Request) -> None:
         """Submit a task; it is not tried again, since the next `train` goes on from its checkpoint."""

@@ -11,6 +11,14 @@ HEAT_CHANNELS = 16
 """Width of the heat map network: 1.5 ms per 128 x 80 image on one core."""
 
 
+_GATE_M, _GATE_SIGMA = 0.1, 5.0
+"""A detection farther from the prediction than 10 cm and five standard deviations is of something else."""
+
+_TRUST, _LONGEST_TRUST_S = 0.5, 0.8
+"""Without a fitting detection a track is trusted for half as long as it has lasted: one wrong detection at
+the start of a throw is soon given up, a ball that is hidden for half a second is waited for."""
+
+
 class HeatMapNetwork(nn.Module):
     """Colour and depth to the logits of 'this pixel shows the ball'.
 
@@ -50,11 +58,15 @@ class FilterCell(nn.Module):
     """One step of a recurrent filter: it predicts, compares, and corrects by learned gains.
 
     The form is a Kalman filter's, with the gain (and what acceleration to expect) given by a recurrent
-    network, after Revach et al., KalmanNet, IEEE Trans. Signal Processing 70, 2022.
+    network, after Revach et al., KalmanNet, IEEE Trans. Signal Processing 70, 2022. A detection too far from
+    what was predicted, by the filter's own standard deviation, is not of the ball and is left out (gating, Bar-Shalom,
+    Li, Kirubarajan, Estimation with applications to tracking and navigation, 2001). When all are left out
+    for longer than the track deserves, it was the track that was wrong, and it starts anew.
 
-    State, shape (B, 8 + hidden): 1 once something was seen, seconds since then, position (3), velocity (3),
-    hidden state. Measurement, shape (B, 8): see `modules.estimation.measurement_row`. Estimate, shape
-    (B, 13): is_known, position (3, m), velocity (3, m/s), standard deviations of both (6).
+    State, shape (B, 12 + hidden): 1 once something was seen, seconds since then, seconds that the track has
+    lasted, position (3), velocity (3), standard deviation of the position (3), hidden state. Measurement,
+    shape (B, 8): see `modules.estimation.measurement_row`. Estimate, shape (B, 13): is_known, position (3, m),
+    velocity (3, m/s), standard deviations of both (6).
     """
 
     def __init__(self, step_s: float, hidden: int = 64) -> None:
@@ -62,18 +74,20 @@ class FilterCell(nn.Module):
         self.step_s = step_s
         self.hidden = hidden
         self.acceleration = nn.Sequential(nn.Linear(hidden + 6, 32), nn.Tanh(), nn.Linear(32, 3))
-        self.memory = nn.GRUCell(25, hidden)
+        self.memory = nn.GRUCell(26, hidden)
         self.correction = nn.Linear(hidden, 12)
         self.spread = nn.Linear(hidden, 6)
 
     @property
     def state_size(self) -> int:
         """Length of the explicit state."""
-        return 8 + self.hidden
+        return 12 + self.hidden
 
     def forward(self, state: Tensor, measurement: Tensor) -> tuple[Tensor, Tensor]:
         """The next state and the estimate for now."""
-        started, since, position, velocity, hidden = torch.split(state, [1, 1, 3, 3, self.hidden], dim=1)
+        started, since, lasted, position, velocity, sigma, hidden = torch.split(
+            state, [1, 1, 1, 3, 3, 3, self.hidden], dim=1
+        )
         has, age, seen, log_sigma = torch.split(measurement, [1, 1, 3, 3], dim=1)
         step = self.step_s
 
@@ -81,13 +95,23 @@ class FilterCell(nn.Module):
         acceleration = 10.0 * self.acceleration(motion) * started
         position = position + velocity * step + 0.5 * acceleration * step**2
         velocity = velocity + acceleration * step
-
-        is_first = has * (1.0 - started)
-        position = is_first * seen + (1.0 - is_first) * position
         then = position - velocity * age + 0.5 * acceleration * age**2
+
+        distance = (seen - then).detach().square().sum(dim=1, keepdim=True).sqrt()
+        gate = _GATE_M + _GATE_SIGMA * sigma.detach().square().mean(dim=1, keepdim=True).sqrt()
+        trusted_s = (_TRUST * lasted).clamp(max=_LONGEST_TRUST_S)
+        is_far = (distance > gate).float() * started
+        is_lost = is_far * (since + step > trusted_s).float()
+        is_first = has * torch.maximum(1.0 - started, is_lost)
+        is_left_out = has * is_far * (1.0 - is_lost)
+        has = has - is_left_out
+
+        position = is_first * seen + (1.0 - is_first) * position
+        velocity = (1.0 - is_first) * velocity
         innovation = has * (1.0 - is_first) * (seen - then)
         started = torch.maximum(started, has)
         since = (since + step) * (1.0 - has) * started
+        lasted = (lasted + step) * (1.0 - is_first) * started
 
         features = torch.cat(
             [
@@ -99,8 +123,9 @@ class FilterCell(nn.Module):
                 log_sigma * has,
                 has,
                 is_first,
+                is_left_out,
                 started,
-                age * 20.0,
+                age * has * 20.0,
                 since * 5.0,
                 acceleration[:, :2] / 10.0,
             ],
@@ -114,7 +139,8 @@ class FilterCell(nn.Module):
             velocity + 20.0 * torch.sigmoid(velocity_gain) * innovation + 0.1 * velocity_shift * started
         )
         # An estimator that is sure to a tenth of a millimetre, or lost by a kilometre, is of no use to anyone.
-        sigma = torch.exp(self.spread(hidden).clamp(-4.0, 6.0) - 3.0)
+        spread = torch.exp(self.spread(hidden).clamp(-4.0, 6.0) - 3.0)
 
-        known = torch.cat([started, position, velocity, sigma], dim=1)
-        return torch.cat([started, since, position, velocity, hidden], dim=1), known
+        known = torch.cat([started, position, velocity, spread], dim=1)
+        state = torch.cat([started, since, lasted, position, velocity, spread[:, :3], hidden], dim=1)
+        return state, known

@@ -37,7 +37,7 @@ class _Witness:
     def __init__(self, estimator: FrozenEstimator) -> None:
         self._estimator = estimator
         self.rows: list[tuple[FloatArray, ...]] = []
-        """Per step: error (NaN where unknown), true velocity, sigma, position, velocity, each (B, 3)."""
+        """Per step: error (NaN where unknown), sigma, position, velocity, each (B, 3)."""
 
     def reset(self, ids: Any) -> None:
         self._estimator.reset(ids)
@@ -45,9 +45,7 @@ class _Witness:
     def update(self, truth: BallTruth) -> tuple[FloatArray, FloatArray, BoolArray]:
         position, velocity, known = self._estimator.update(truth)
         shown = np.where(known[:, None], position, np.nan)
-        self.rows.append(
-            (shown - truth.position, truth.velocity.copy(), self._estimator.sigma, shown, velocity)
-        )
+        self.rows.append((shown - truth.position, self._estimator.sigma, shown, velocity))
         return position, velocity, known
 
 
@@ -115,23 +113,23 @@ def _first_episodes(model: Any, env: BatchedEnv) -> tuple[list[dict[str, float]]
 
 
 def _trained_under(witness: _Witness, lengths: list[int]) -> Assumption:
-    error, true_velocity, sigma, position, velocity = (
+    error, sigma, position, velocity = (
         np.stack(column, axis=1) for column in zip(*witness.rows, strict=True)
     )
-    episodes = [
-        position_figures(
-            error[index, :length],
-            true_velocity[index, :length],
-            sigma[index, :length],
-            np.ones(length, dtype=bool),
-        )
+    pieces = [
+        figures
         for index, length in enumerate(lengths)
+        for figures in position_figures(
+            error[index, :length],
+            sigma[index, :length],
+            np.cumsum(np.isfinite(error[index, :length, 0])) > 0,
+        )
     ]
     quantities = [
         position_quantities(position[i, :length], sigma[i, :length], velocity[i, :length])
         for i, length in enumerate(lengths)
     ]
-    return Assumption(bounds=envelope(episodes), seen=seen_in(quantities))
+    return Assumption(bounds=envelope(pieces), seen=seen_in(quantities))
 
 
 def _kinematics(job: Job) -> DenavitHartenberg:

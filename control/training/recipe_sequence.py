@@ -11,7 +11,7 @@ from reflexarc.control.modules.network import Network
 from reflexarc.control.modules.perception import Detector
 from reflexarc.control.training.dataset import record_detections
 from reflexarc.control.training.export import export_network
-from reflexarc.control.training.figures import worst_of_episodes
+from reflexarc.control.training.figures import worst_of_pieces
 from reflexarc.control.training.job import HELD_OUT, Job, Trained, settings_for
 from reflexarc.control.training.recording import DetectionRecording
 from reflexarc.control.training.sequence import (
@@ -21,7 +21,6 @@ from reflexarc.control.training.sequence import (
     train_filter,
     trained_under,
 )
-from reflexarc.envs.sensors import FRAMES
 
 __all__ = ["train_estimation"]
 
@@ -51,8 +50,8 @@ def train_estimation(job: Job) -> Trained:
         files=export_network(cell, example, ["next_state", "estimate"]),
         constants={"state_size": cell.state_size, "longest_age_s": _LONGEST_AGE_S},
         metrics=estimation_metrics(cell, held_out, job.delivery(), seed),
-        guarantees={"odometry": worst_of_episodes(estimate_figures(cell, held_out, job.delivery(), seed))},
-        assumes={"detection": trained_under(recording, settings, FRAMES.every_ticks)},
+        guarantees={"odometry": worst_of_pieces(estimate_figures(cell, held_out, job.delivery(), seed))},
+        assumes={"detection": trained_under(recording, settings, job.delivery())},
     )
 
 

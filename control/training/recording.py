@@ -90,9 +90,10 @@ def deliver(
 
 
 def detection_figures(recording: DetectionRecording, frame_ticks: int) -> list[dict[str, float]]:
-    """How well the detections of each episode fit the truth, see `position_figures`."""
+    """How well detections fit the truth, see `position_figures`."""
     is_frame = np.arange(recording.seen.shape[1]) % frame_ticks == 0
     return [
-        position_figures(seen - position, velocity, sigma, is_valid & is_frame, WRONG_M)
-        for seen, sigma, position, velocity, is_valid in zip(*recording, strict=True)
+        figures
+        for seen, sigma, position, _, is_valid in zip(*recording, strict=True)
+        for figures in position_figures(seen - position, sigma, is_valid & is_frame, WRONG_M)
     ]

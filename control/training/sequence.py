@@ -15,7 +15,7 @@ from torch import Tensor
 from reflexarc.control.contracts import Assumption
 from reflexarc.control.quantities import position_quantities
 from reflexarc.control.training.checkpoints import Checkpoints, segment_seed
-from reflexarc.control.training.figures import envelope, position_figures, seen_in
+from reflexarc.control.training.figures import envelope, lag, position_figures, seen_in
 from reflexarc.control.training.networks import FilterCell
 from reflexarc.control.training.recording import (
     Delivery,
@@ -177,13 +177,19 @@ def _loss(cell: FilterCell, part: DetectionRecording, rows: npt.NDArray[np.float
     return ((0.3 * likelihood + size).sum(dim=-1) * weight).sum() / weight.sum().clamp(min=1.0)
 
 
-def trained_under(recording: DetectionRecording, settings: SequenceSettings, frame_ticks: int) -> Assumption:
+def trained_under(
+    recording: DetectionRecording, settings: SequenceSettings, delivery: Delivery
+) -> Assumption:
     """What a filter that was trained on a recording assumes of its detections."""
-    disturbed = disturb(recording, settings, frame_ticks, np.random.default_rng(0))
+    disturbed = disturb(recording, settings, delivery.frame_ticks, np.random.default_rng(0))
     due = recording.is_valid
     seen, sigma = disturbed.seen[due], disturbed.sigma[due]
+    # It was trained on both, so a figure may be as bad as it is in either.
+    as_seen, as_disturbed = (
+        envelope(detection_figures(part, delivery.frame_ticks)) for part in (recording, disturbed)
+    )
     return Assumption(
-        bounds=envelope(detection_figures(disturbed, frame_ticks)),
+        bounds={name: max(bound, as_seen.get(name, bound)) for name, bound in as_disturbed.items()},
         seen=seen_in([position_quantities(seen, sigma)]),
     )
 
@@ -191,11 +197,12 @@ def trained_under(recording: DetectionRecording, settings: SequenceSettings, fra
 def estimate_figures(
     cell: FilterCell, recording: DetectionRecording, delivery: Delivery, seed: int
 ) -> list[dict[str, float]]:
-    """How well a filter knows the ball in each episode, with detections as they come."""
+    """How well a filter knows the ball once it has seen it, with detections as they come."""
     estimate, known = _estimates(cell, recording, delivery, seed)
     error = np.where(known[..., None], estimate[..., 1:4] - recording.position, np.nan)
-    rows = zip(error, recording.velocity, estimate[..., 7:10], recording.is_valid, strict=True)
-    return [position_figures(*row) for row in rows]
+    since_known = recording.is_valid & (np.cumsum(known, axis=1) > 0)
+    rows = zip(error, estimate[..., 7:10], since_known, strict=True)
+    return [figures for row in rows for figures in position_figures(*row)]
 
 
 def estimation_metrics(
@@ -205,8 +212,8 @@ def estimation_metrics(
 
     Returns:
         Bias, root mean square and 99th percentile of the position error (m), root mean square of the
-        velocity error (m/s), mean squared normalised error per axis (1 for a consistent filter), and the
-        share of ticks without an estimate.
+        velocity error (m/s), the lag (s), mean squared normalised error per axis (1 for a consistent filter),
+        and the share of ticks without an estimate.
     """
     estimate, known = _estimates(cell, recording, delivery, seed)
     error = (estimate[..., 1:4] - recording.position)[known]
@@ -217,6 +224,7 @@ def estimation_metrics(
         "position_rmse_m": float(np.sqrt((distance**2).mean())),
         "position_p99_m": float(np.percentile(distance, 99)),
         "velocity_rmse_m_s": float(np.sqrt((velocity_error**2).sum(axis=1).mean())),
+        "lag_s": lag(error, recording.velocity[known]),
         "normalized_error_squared": float(((error / estimate[..., 7:10][known]) ** 2).mean()),
         "unknown_share": float(1.0 - known.sum() / recording.is_valid.sum()),
     }
