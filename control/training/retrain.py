@@ -74,6 +74,7 @@ class Outcome:
         intent: What was wanted.
         old: The artifact that was pinned.
         new: The one that was trained.
+        neighbour_manifests: Per trained neighbour, that of its pinned artifact.
         violations: Edges of the flow that would not be covered with the new one.
         valid: Neighbours that stay valid.
         invalid: Neighbours that do not, with what retraining them would cost in s, if known.
@@ -87,6 +88,7 @@ class Outcome:
     intent: Intent
     old: Artifact
     new: Artifact
+    neighbour_manifests: Mapping[str, Manifest]
     violations: tuple[Violation, ...]
     valid: tuple[str, ...]
     invalid: Mapping[str, float | None]
@@ -198,6 +200,7 @@ def retrain(
         intent=intent,
         old=old,
         new=artifacts[module],
+        neighbour_manifests={n: artifacts[n].manifest for n in intent.neighbours if n in artifacts},
         violations=tuple(violations),
         valid=valid,
         invalid=invalid,
