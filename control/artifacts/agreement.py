@@ -19,9 +19,9 @@ def flow_violations(flow: Flow, manifests: Mapping[str, Manifest]) -> list[Viola
     found = []
     for consumer, manifest in manifests.items():
         for port, assumption in manifest.assumes.items():
-            source = flow.modules[consumer].inputs[port]
-            producer = manifests.get(source.node)
-            if producer is not None:
+            source = flow.modules[consumer].inputs.get(port)
+            producer = manifests.get(source.node) if source else None
+            if source is not None and producer is not None:
                 guarantee = producer.guarantees.get(source.port, {})
                 found += compare(str(source), guarantee, f"{consumer}.{port}", assumption)
     return found

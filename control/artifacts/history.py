@@ -6,6 +6,7 @@ the seconds of its last training: what retraining it would cost on this machine.
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -107,9 +108,10 @@ def read_times(store: Path, flow: str) -> dict[str, float]:
 
 
 def record_time(store: Path, flow: str, module: str, seconds: float) -> None:
-    """Remember how long a training took; losing it loses an estimate only."""
+    """Remember how long a training took; where that cannot be written, an estimate is lost and no more."""
     times = {**read_times(store, flow), module: round(seconds, 1)}
-    write_whole(_times(store, flow), json.dumps(dict(sorted(times.items())), indent=1) + "\n")
+    with suppress(OSError):
+        write_whole(_times(store, flow), json.dumps(dict(sorted(times.items())), indent=1) + "\n")
 
 
 def _path(store: Path, flow: str) -> Path:

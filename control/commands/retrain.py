@@ -44,6 +44,8 @@ def run_retrain(
     """
     changes = parse_settings([f"{module}.{setting}" for setting in settings])
     budget_s = None if budget is None else parse_duration(budget)
+    if episodes < 2:
+        raise TrainingError(f"--episodes {episodes}: a comparison takes at least 2 pairs.")
     evaluation_seeds(seed, episodes)  # refuses what they cannot be
     require_trainer()
     loaded = load_flow(flow)
@@ -82,10 +84,10 @@ def run_retrain(
             console.print,
             lambda done, total: progress.update(task, completed=done, total=total),
         )
-    report = write_retrain_report(outcome, loaded)
     verb = "promoted" if outcome.is_promoted else "kept the old one"
     console.print(f"{module}: {verb}: {outcome.reason}")
-    console.print(f"{outcome.old.digest[:12]} -> {outcome.new.digest[:12]}, report: {report}")
+    console.print(f"{outcome.old.digest[:12]} -> {outcome.new.digest[:12]}")
+    console.print(f"report: {write_retrain_report(outcome, loaded)}")
     return outcome.is_promoted
 
 

@@ -124,6 +124,7 @@ def compare_in_closed_loop(
             gain, low, high = interval(gains, is_share=figure == "catch_rate")
             margin = _MARGINS[figure]
             if low > -margin or high < 0:
+                on_progress(episodes, episodes)
                 break
     verdict: Literal["not worse", "worse", "undecided"]
     verdict = "not worse" if low > -margin else "worse" if high < 0 else "undecided"

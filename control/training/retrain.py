@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,22 +169,25 @@ def retrain(
         record_time(store, flow.name, module, seconds["training"])
     before = read_lock(store, flow.name)
     after = {**before, name: digest}
+    if digest == old.digest:
+        say(f"{module}: the same digest as before, {digest[:12]}")
     artifacts = {
         n: load_pinned(flow, n, store, after) for n in flow.training_order if _artifact(flow, n) in after
     }
-    violations = [
-        violation
-        for violation in flow_violations(flow, {n: artifact.manifest for n, artifact in artifacts.items()})
-        if module in (violation.producer.partition(".")[0], violation.consumer.partition(".")[0])
-    ]
+    manifests = {n: artifact.manifest for n, artifact in artifacts.items()}
+    already = _about(module, flow_violations(flow, {**manifests, module: old.manifest}))
+    violations = _about(module, flow_violations(flow, manifests))
     for violation in violations:
-        say(f"contract: {violation}")
-    consumers = {violation.consumer.partition(".")[0] for violation in violations}
+        say(f"contract: {violation}{'' if _is_worse(violation, already) else ' (as before)'}")
+    broken = [violation for violation in violations if _is_worse(violation, already)]
+    consumers = {violation.consumer.partition(".")[0] for violation in broken}
     times = read_times(store, flow.name)
     invalid = {n: times.get(n) for n in intent.neighbours if n in consumers}
     valid = tuple(n for n in intent.neighbours if n not in consumers)
     if valid:
         say(f"neighbours that stay valid: {', '.join(valid)}")
+    if module in consumers:
+        say(f"{module} itself is not covered by what its neighbours guarantee")
     for neighbour, cost in invalid.items():
         say(f"{neighbour} is not covered any more; retraining it would take {_duration(cost)}")
 
@@ -193,7 +196,7 @@ def retrain(
         flow, store, before, after, wanted.evaluation_seed, wanted.episodes, on_pairs
     )
     seconds["closed loop"] = time.monotonic() - begin
-    is_promoted, reason = _verdict(comparison, violations, wanted.force)
+    is_promoted, reason = _verdict(comparison, broken, wanted.force)
     if is_promoted:
         promote(store, flow.name, name, digest, f"retrain: {reason}")
     return Outcome(
@@ -212,7 +215,7 @@ def retrain(
     )
 
 
-def _verdict(comparison: Comparison, violations: list[Violation], force: bool) -> tuple[bool, str]:
+def _verdict(comparison: Comparison, violations: Sequence[Violation], force: bool) -> tuple[bool, str]:
     """Whether to promote, and why."""
     found = (
         f"{comparison.figure} {comparison.verdict} by {len(comparison.new)} pairs "
@@ -226,6 +229,22 @@ def _verdict(comparison: Comparison, violations: list[Violation], force: bool) -
     if violations:
         return False, f"a contract is broken ({violations[0].figure} of {violations[0].producer}); {found}"
     return True, found
+
+
+def _about(module: str, violations: Sequence[Violation]) -> list[Violation]:
+    return [v for v in violations if module in (v.producer.partition(".")[0], v.consumer.partition(".")[0])]
+
+
+def _is_worse(violation: Violation, already: Sequence[Violation]) -> bool:
+    """Whether it was not there with the old artifact, or not as bad."""
+    for before in already:
+        if (before.producer, before.consumer, before.figure) == (
+            violation.producer,
+            violation.consumer,
+            violation.figure,
+        ):
+            return before.value is not None and (violation.value is None or violation.value > before.value)
+    return True
 
 
 def _neighbours(flow: Flow, module: str) -> tuple[str, ...]:

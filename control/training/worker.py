@@ -78,7 +78,7 @@ def train_one(request: Request, report: Callable[[str, int, int], None]) -> str:
     }
     progress = _Progress(report, request.budget_s)
     folder = store / _WORK / f"{manifest.module}-{_key(manifest)}"
-    with _alone(store, request.module, manifest.module):
+    with _alone(store, request.module, f"{flow.name}-{manifest.module}"):
         job = Job(
             flow=flow,
             spec=spec,
