@@ -45,6 +45,7 @@ class TrainingSpec(BaseModel):
         trainer: Kind of trainer.
         needs: Modules that have to be trained before, and are frozen meanwhile.
         parameters: Settings of the trainer that differ from its defaults.
+        budget_s: Ends the training after so long, with what it has learned by then; None for no end.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +53,7 @@ class TrainingSpec(BaseModel):
     trainer: Literal["supervised", "sequence", "reinforcement"]
     needs: tuple[str, ...] = ()
     parameters: dict[str, Any] = Field(default_factory=dict)
+    budget_s: float | None = Field(default=None, gt=0)
 
 
 class PlantSpec(BaseModel):

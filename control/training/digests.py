@@ -71,8 +71,11 @@ def environment_digest(flow: Flow) -> str:
 
 
 def config_digest(flow: Flow, module: str, settings: Mapping[str, Any]) -> str:
-    """sha256 over a module's part of the flow, and the settings that were given beside it."""
-    spec = flow.modules[module].model_dump(mode="json")
+    """sha256 over a module's part of the flow, and the settings that were given beside it.
+
+    A budget does not count: where it ended a training, the manifest's `completed` says so.
+    """
+    spec = flow.modules[module].model_dump(mode="json", exclude={"training": {"budget_s"}})
     content = {"module": spec, "settings": dict(settings)}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -80,7 +80,7 @@ def train_flow(
                         pending.remove(name)
                         running.add(name)
                         begun[name] = time.monotonic()
-                        runner.start(_request(flow, name, manifest, store, log_dir, None))
+                        runner.start(_request(flow, name, manifest, store, log_dir))
                 if runner is None or not running:
                     continue
                 for event in runner.events():
@@ -132,15 +132,17 @@ def train_to_artifact(
 
 
 def _request(
-    flow: Flow, name: str, manifest: Manifest, store: Path, log_dir: Path, budget_s: float | None
+    flow: Flow, name: str, manifest: Manifest, store: Path, log_dir: Path, budget_s: float | None = None
 ) -> Request:
+    training = flow.modules[name].training
+    assert training is not None
     return Request(
         module=name,
         flow=flow.model_dump_json(),
         manifest=manifest.model_dump_json(),
         store=str(store.absolute()),
         log_dir=str((log_dir / flow.name / name).absolute()),
-        budget_s=budget_s,
+        budget_s=budget_s or training.budget_s,
     )
 
 
