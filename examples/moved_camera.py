@@ -63,14 +63,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     options = parser.parse_args()
     flow = load_flow("arm_catch")
-    seeds = evaluation_seeds(0, 10 if options.small else 200)
+    seeds = evaluation_seeds(0, 8 if options.small else 200)
     settings = SMALL if options.small else {}
     with tempfile.TemporaryDirectory() as folder:
-        store, other_store, logs = (Path(folder) / name for name in ("store", "all", "logs"))
+        store, logs = Path(folder) / "store", Path(folder) / "logs"
         shutil.copytree(SHIPPED_STORE, store)
         before = read_lock(store, flow.name)
 
-        def catch_rate(what: str, under: Flow, store: Path = store) -> float:
+        def catch_rate(what: str, under: Flow) -> float:
             scores = run_episodes(under, store, read_lock(store, flow.name), seeds)
             rate = float(np.mean([score["catch_rate"] for score in scores]))
             print(f"{what}: {100 * rate:.1f} % of {len(seeds)} balls caught", flush=True)
@@ -93,12 +93,14 @@ def main() -> None:
         result["unchanged"] = [name for name in before if after[name] == before[name]]
         result["violations"] = [str(violation) for violation in outcome.violations]
 
+        # Perception is up to date now, so this trains the other two behind it.
         begin = time.monotonic()
-        train_flow(told, None, 0, other_store, logs / "all", settings)
-        all_s = time.monotonic() - begin
-        result["all_three"] = catch_rate("all three trained again", told, other_store)
-        result["seconds"] = {"perception": outcome.seconds["training"], "all_three": all_s}
-        result["time_ratio"] = outcome.seconds["training"] / all_s
+        train_flow(told, None, 0, store, logs, settings)
+        perception_s = outcome.seconds["training"]
+        all_s = perception_s + time.monotonic() - begin
+        result["all_three"] = catch_rate("all three trained again", told)
+        result["seconds"] = {"perception": perception_s, "all_three": all_s}
+        result["time_ratio"] = perception_s / all_s
     print(f"unchanged: {result['unchanged']}; time, as a ratio to training all: {result['time_ratio']:.2f}")
     if options.json:
         write_whole(options.json, json.dumps(result, indent=1) + "\n")
