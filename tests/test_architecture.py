@@ -34,7 +34,7 @@ LAYERS = (
     ("control/artifacts/store.py", "control/drawing.py"),
     ("control/modules/",),
     ("control/flow_checks.py", "control/flow_file.py"),
-    ("control/inbox.py", "control/trace.py", "control/run_result.py"),
+    ("control/inbox.py", "control/succession.py", "control/trace.py", "control/run_result.py"),
     ("control/local.py", "control/report.py"),
     ("envs/",),
     ("control/nodes/", "control/training/"),
