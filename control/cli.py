@@ -203,6 +203,31 @@ def artifacts_gc(
 
 
 @app.command()
+def swap(
+    module: Annotated[str, typer.Argument(help="Module of the flow.", show_default=False)],
+    digest: Annotated[
+        str | None,
+        typer.Argument(
+            help="Artifact: 8 or more digits of its digest; without it, the one that the lock pins now.",
+            show_default=False,
+        ),
+    ] = None,
+    flow: Annotated[
+        str | None, typer.Option("--flow", help="Name of the running flow, if there is more than one.")
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", help="Folder of artifacts, to make sure that the flow runs from it."),
+    ] = None,
+) -> None:
+    """Give a module of a running flow another artifact: warmed up, watched, and rolled back on a fault."""
+    with _told():
+        from reflexarc.control.commands.swap import run_swap
+
+        run_swap(module, digest, flow, store)
+
+
+@app.command()
 def graph(
     flow: FlowOption = "arm_catch",
     form: Annotated[

@@ -6,12 +6,13 @@ package lock file does. A store that someone else keeps is named by `--store`.
 
 import fcntl
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from reflexarc.control.artifacts.artifact import Artifact, load_artifact
+from reflexarc.control.artifacts.artifact import Artifact, artifact_digest, load_artifact
 from reflexarc.control.errors import ArtifactError, did_you_mean
 from reflexarc.control.files import write_whole
 from reflexarc.control.flow import Flow
@@ -19,6 +20,7 @@ from reflexarc.control.flow import Flow
 __all__ = [
     "SHIPPED_STORE",
     "artifact_folder",
+    "find_artifact",
     "load_pinned",
     "lock_path",
     "pin",
@@ -118,11 +120,7 @@ def load_pinned(flow: Flow, module: str, store: Path, lock: Mapping[str, str] | 
             f"{did_you_mean(name, pins)} Train it with `reflexarc train --flow {flow.name}`."
         )
     artifact = load_artifact(artifact_folder(store, name, pins[name]), pins[name])
-    if artifact.manifest.kind != spec.kind:
-        raise ArtifactError(
-            f"{module}: artifact {artifact.folder.name} is of kind '{artifact.manifest.kind}', "
-            f"the flow wants '{spec.kind}'. Train it again with `reflexarc train --flow {flow.name}`."
-        )
+    _require_kind(flow, module, artifact)
     return artifact
 
 
@@ -137,3 +135,49 @@ def resolve_artifacts(flow: Flow, store: Path = SHIPPED_STORE) -> dict[str, Arti
         for name, spec in flow.modules.items()
         if spec.artifact is not None
     }
+
+
+def find_artifact(flow: Flow, name: str, digest: str, store: Path = SHIPPED_STORE) -> Artifact:
+    """The verified artifact of one trained module by its digest, whatever the lock pins.
+
+    Args:
+        flow: The flow.
+        name: A trained module of it.
+        digest: Its digest, or at least 8 of the first digits if no other artifact begins with them.
+        store: Folder of the artifacts.
+
+    Raises:
+        ArtifactError: There is none or more than one, it is altered, or made for another kind or flow.
+    """
+    kept = flow.modules[name].artifact
+    if not re.fullmatch(r"[0-9a-f]{8,64}", digest):
+        raise ArtifactError(f"{name}: '{digest}' is not a digest. Give at least 8 of its 64 hex digits.")
+    there = sorted(path.name.removeprefix(f"{kept}-") for path in store.glob(f"{kept}-{'[0-9a-f]' * 12}"))
+    found = [digits for digits in there if digits.startswith(digest[:12])]
+    if len(found) != 1:
+        what = f"no artifact {kept}-{digest[:12]}" if not found else f"more than one artifact {kept}-{digest}"
+        raise ArtifactError(f"{name}: {what} in {store}. Known: {', '.join(found or there) or 'none'}.")
+    folder = store / f"{kept}-{found[0]}"
+    artifact = load_artifact(folder, digest if len(digest) == 64 else _named_digest(folder, found[0], digest))
+    _require_kind(flow, name, artifact)
+    if artifact.manifest.flow != flow.name:
+        raise ArtifactError(
+            f"{name}: artifact {folder.name} was trained for flow {artifact.manifest.flow}, not for "
+            f"{flow.name}. Train one with `reflexarc train --flow {flow.name}`."
+        )
+    return artifact
+
+
+def _named_digest(folder: Path, digits: str, prefix: str) -> str:
+    """The digest of the manifest in a folder, which the folder's name and what was asked for must begin."""
+    found = artifact_digest(folder)
+    return found if found.startswith(digits) and found.startswith(prefix) else max(digits, prefix, key=len)
+
+
+def _require_kind(flow: Flow, name: str, artifact: Artifact) -> None:
+    kind = flow.modules[name].kind
+    if artifact.manifest.kind != kind:
+        raise ArtifactError(
+            f"{name}: artifact {artifact.folder.name} is of kind '{artifact.manifest.kind}', "
+            f"the flow wants '{kind}'. Train it again with `reflexarc train --flow {flow.name}`."
+        )

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,8 @@ from reflexarc.control.errors import FlowError, RuntimeUnavailableError
 from reflexarc.control.flow import Flow
 from reflexarc.control.nodes import Clock
 from reflexarc.control.nodes.children import Children
-from reflexarc.control.nodes.environment import domain_id, isolated, shared_memory_cleaned
+from reflexarc.control.nodes.environment import domain_id, isolated, require_ros, shared_memory_cleaned
+from reflexarc.control.nodes.running import FLOW_FILE, announce
 from reflexarc.control.run_result import Episode, RunResult
 from reflexarc.control.values import Diagnostic
 
@@ -87,10 +87,7 @@ def run_ros(
         RuntimeUnavailableError: There is no ROS 2, or a node cannot start or has ended; the message gives
             that node's own reason.
     """
-    if find_spec("rclpy") is None:
-        raise RuntimeUnavailableError(
-            "ROS 2 is not installed. Run: pip install 'reflexarc[ros]', or source your ROS 2."
-        )
+    require_ros()
     if TWIN in flow.modules:
         raise FlowError(
             f"{flow.name}: no module can be called '{TWIN}', which is the plant's node. Rename it."
@@ -147,6 +144,7 @@ class _Run:
             try:
                 try:
                     self._up(client)
+                    announce(self._directory, self._flow.name, store)
                     self._watch(client)
                 except BaseException:
                     self._down(client, _SOON_S)
@@ -165,7 +163,7 @@ class _Run:
     # --- up
 
     def _start(self, seeds: Sequence[int], store: Path) -> None:
-        flow_file = self._directory / "flow.json"
+        flow_file = self._directory / FLOW_FILE
         flow_file.write_text(self._flow.model_dump_json())
         common = {
             "flow": str(flow_file),

@@ -8,13 +8,14 @@ processes on two cores, p50 / p99 of 2000: shared memory 0.49 / 0.82 ms, loopbac
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from reflexarc.control.errors import RuntimeUnavailableError
 
-__all__ = ["domain_id", "isolated", "shared_memory_cleaned"]
+__all__ = ["domain_id", "isolated", "joined", "require_ros", "shared_memory_cleaned", "way_in"]
 
 _OWN_PROFILE = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE", "ROS_DISCOVERY_SERVER")
 """With any of these the user has chosen a transport; ours stays out of the way."""
@@ -47,6 +48,22 @@ announcements of the default, six of ten pairs of processes needed 3 s to find e
 of ten 0.1 s."""
 
 _SHARED_MEMORY = Path("/dev/shm")
+
+
+_WAY_IN = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "RMW_IMPLEMENTATION", *_OWN_PROFILE)
+"""What decides which nodes a process can find."""
+
+
+def require_ros() -> None:
+    """Make sure that there is ROS 2.
+
+    Raises:
+        RuntimeUnavailableError: There is none.
+    """
+    if find_spec("rclpy") is None:
+        raise RuntimeUnavailableError(
+            "ROS 2 is not installed. Run: pip install 'reflexarc[ros]', or source your ROS 2."
+        )
 
 
 def domain_id() -> int:
@@ -88,7 +105,7 @@ def isolated(domain: int, directory: Path) -> Iterator[None]:
         domain: ROS domain.
         directory: For logs and the transport profile.
     """
-    changes = {"ROS_DOMAIN_ID": str(domain), "ROS_LOG_DIR": str(directory)}
+    changes: dict[str, str | None] = {"ROS_DOMAIN_ID": str(domain), "ROS_LOG_DIR": str(directory)}
     is_fast_dds = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp").startswith("rmw_fastrtps")
     if is_fast_dds and not any(os.environ.get(name) for name in _OWN_PROFILE):
         profile = directory / "transport.xml"
@@ -99,16 +116,44 @@ def isolated(domain: int, directory: Path) -> Iterator[None]:
         }
     else:
         changes |= {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    with _changed(changes):
+        yield
+
+
+def way_in() -> dict[str, str]:
+    """The variables that bring another process into this one's corner of ROS 2, for `joined`."""
+    return {name: os.environ[name] for name in _WAY_IN if os.environ.get(name)}
+
+
+@contextmanager
+def joined(variables: Mapping[str, str], directory: Path) -> Iterator[None]:
+    """While open, ROS 2 in this process is where another process is.
+
+    Args:
+        variables: What `way_in` gave there.
+        directory: For logs.
+    """
+    with _changed({name: variables.get(name) for name in _WAY_IN} | {"ROS_LOG_DIR": str(directory)}):
+        yield
+
+
+@contextmanager
+def _changed(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """While open, environment variables are as told; None is 'not set'."""
     before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
+    _set(changes)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _profile_variable() -> str:

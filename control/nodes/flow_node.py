@@ -119,6 +119,11 @@ class FlowNode(LifecycleNode):
         for marks in self._announced.values():
             marks.clear()
 
+    def publish_health(self) -> None:
+        """Report now what is otherwise reported once per second."""
+        stamp_ns = self.get_clock().now().nanoseconds
+        self._diagnostics.publish(to_message(self.health.report(stamp_ns, self.faults(), self.figures())))
+
     # --- transitions
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -174,7 +179,7 @@ class FlowNode(LifecycleNode):
             self._markers = {producer: self._open_marker(producer) for producer in self.gate.producers}
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         wall = RosClock(clock_type=ClockType.STEADY_TIME)
-        self._health_timer = self.create_timer(PERIOD_S, self._publish_health, clock=wall)
+        self._health_timer = self.create_timer(PERIOD_S, self._on_health_due, clock=wall)
 
     def _activate(self, state: LifecycleState) -> None:
         self._await_neighbours()
@@ -304,11 +309,10 @@ class FlowNode(LifecycleNode):
 
     # --- health
 
-    def _publish_health(self) -> None:
+    def _on_health_due(self) -> None:
         if not self.is_lockstep:
             self._watch_drivers()
-        stamp_ns = self.get_clock().now().nanoseconds
-        self._diagnostics.publish(to_message(self.health.report(stamp_ns, self.faults(), self.figures())))
+        self.publish_health()
 
     def _watch_drivers(self) -> None:
         for port, source in self._inputs.items():

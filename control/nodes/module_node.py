@@ -1,12 +1,14 @@
 """ModuleNode: one lifecycle node that hosts any module.
 
 It carries messages to the module and back and knows nothing of what the module does. In real time an arriving
-message makes the module step, or a timer where its deadline has passed; in lock step the gate does.
+message makes the module step, or a timer where its deadline has passed; in lock step the gate does. The
+module stands in a `Succession`, so that setting the parameter `artifact` can put another in its place.
 `python -m reflexarc.control.nodes.module_node --ros-args -r __node:=guard -p flow:=arm_catch`
 """
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 
 from std_srvs.srv import Trigger
 
@@ -15,9 +17,11 @@ from reflexarc.control.errors import FlowError, did_you_mean
 from reflexarc.control.inbox import Inbox
 from reflexarc.control.module import Outputs
 from reflexarc.control.modules import make_module
+from reflexarc.control.nodes.artifact_swap import ArtifactSwap
 from reflexarc.control.nodes.flow_node import FlowNode
 from reflexarc.control.nodes.process import host
 from reflexarc.control.nodes.records import StepLog
+from reflexarc.control.succession import Succession
 from reflexarc.control.trace import StepRecord, newest_stamps, output_stamp
 from reflexarc.control.values import Value
 
@@ -33,9 +37,12 @@ class ModuleNode(FlowNode):
     def __init__(self) -> None:
         super().__init__("module")
         self.create_service(Trigger, "~/reset", self._on_reset)
+        self._swap = ArtifactSwap(self, self.publish_health)
 
     def work(self) -> float:
-        """Nothing: callbacks do all."""
+        """Look after a swap; callbacks do all else."""
+        if self.is_active:
+            self._swap.poll()
         return _IDLE_S
 
     def load(self) -> str:
@@ -48,7 +55,9 @@ class ModuleNode(FlowNode):
         spec = self.flow.modules[name]
         alone = self.flow.model_copy(update={"modules": {name: spec}})
         artifacts = resolve_artifacts(alone, self.parameters.store or SHIPPED_STORE)
-        self._module = make_module(spec, artifacts.get(name))
+        module = make_module(spec, artifacts.get(name))
+        self._succession = Succession(module, spec.outputs, self.flow.tick_ns)
+        self._swap.configure(self.flow, self.parameters, self._succession, artifacts.get(name))
         self._inbox = Inbox(
             {port: self.flow.port(source) for port, source in spec.inputs.items()},
             spec.trigger,
@@ -64,11 +73,14 @@ class ModuleNode(FlowNode):
     def start(self) -> None:
         """Start from nothing known."""
         self._reset(self._now_ns())
+        self._swap.activate()
 
     def halt(self) -> None:
         """Send a guard's last command, stand still, and write the records."""
-        if hasattr(self._module, "halt"):
-            self._publish(self._module.halt(self._now_ns()))
+        self._swap.deactivate()
+        module = self._succession.serving
+        if hasattr(module, "halt"):
+            self._publish(module.halt(self._now_ns()))
             if self.is_lockstep:
                 self.finish_tick(self.gate.tick)
         directory = self.parameters.run_directory
@@ -79,7 +91,7 @@ class ModuleNode(FlowNode):
         """Drop the module and what waits for it."""
         if self._deadline_timer is not None:
             self.destroy_timer(self._deadline_timer)
-        del self._module, self._inbox, self._log
+        del self._succession, self._inbox, self._log
 
     def receive(self, port: str, value: Value) -> None:
         """Take a value in, and step if it was the last one missing."""
@@ -104,17 +116,21 @@ class ModuleNode(FlowNode):
 
     def faults(self) -> Counter[str]:
         """What the codec, the inbox, the gate and the module itself refused, and what came late."""
-        refused = self.refused + self._inbox.rejections + Counter(self._module.rejections)
+        refused = self.refused + self._inbox.rejections + self._succession.rejections
         if self.is_lockstep:
             refused += Counter(
                 {f"{p}: not from its producer": n for p, n in self.gate.strangers.items() if n}
             )
         return self.health.faults(refused, self._inbox.late_steps)
 
+    def figures(self) -> Mapping[str, str]:
+        """Which artifact runs, and how a swap stands."""
+        return self._swap.figures()
+
     def _step(self, now_ns: int) -> None:
         while self._inbox.is_ready(now_ns):
             inputs = self._inbox.take(now_ns)
-            outputs = self._module.step(inputs, now_ns)
+            outputs = self._succession.step(inputs, now_ns)
             self._publish(outputs)
             published_ns = time.monotonic_ns()
             self._log.append(
@@ -127,6 +143,8 @@ class ModuleNode(FlowNode):
                 )
             )
             self.health.stepped(published_ns - self.received_ns)
+            self._succession.settle()
+            self._swap.poll()
 
     def _publish(self, outputs: Outputs) -> None:
         for port, value in outputs.items():
@@ -154,7 +172,7 @@ class ModuleNode(FlowNode):
 
     def _reset(self, now_ns: int) -> None:
         self._inbox.reset(now_ns)
-        self._module.reset()
+        self._succession.reset()
         self.health.pause()
 
 

@@ -124,7 +124,9 @@ def test_nothing_bad_goes_out_and_nothing_is_missed_whenever_it_fails(bad_at, tr
         run.steps(1)
         if step in resets:
             run.succession.reset()
-    assert all(np.isfinite(o["command"].data).all() and o["command"].data.shape == (2,) for o in run.published)
+    assert all(
+        np.isfinite(o["command"].data).all() and o["command"].data.shape == (2,) for o in run.published
+    )
     if bad_at <= last:
         assert old.steps == last, "it steps on every input, so that it can take back at any"
         assert old.total == last

@@ -1,0 +1,115 @@
+"""Running: how another terminal finds a flow that runs on this host, without ROS 2.
+
+The launcher leaves a note in its run directory once the flow is up, and the directory goes with the run. A
+note whose launcher lives no more is what a killed one left behind.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from reflexarc.control.errors import ReflexarcError, did_you_mean
+from reflexarc.control.files import write_whole
+from reflexarc.control.flow import Flow
+from reflexarc.control.nodes.environment import way_in
+
+__all__ = ["FLOW_FILE", "RunningFlow", "announce", "find_running", "running_flows"]
+
+FLOW_FILE = "flow.json"
+"""The flow as the launcher read it, in the run directory."""
+
+_NOTE = "run.json"
+
+
+class RunningFlow(BaseModel):
+    """A flow that is up.
+
+    Args:
+        flow: Its name.
+        pid: Process id of its launcher.
+        store: Folder of its artifacts.
+        environment: The way into its corner of ROS 2: its domain and, if it has one, its transport profile.
+        directory: Its run directory.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flow: str
+    pid: int
+    store: Path
+    environment: dict[str, str]
+    directory: Path
+
+    def is_alive(self) -> bool:
+        """Whether its launcher lives."""
+        try:
+            os.kill(self.pid, 0)
+        except OSError:
+            return False
+        return True
+
+    def load(self) -> Flow:
+        """The flow itself.
+
+        Raises:
+            ReflexarcError: The run has just ended.
+        """
+        try:
+            return Flow.model_validate_json((self.directory / FLOW_FILE).read_bytes())
+        except OSError:
+            raise ReflexarcError(f"flow {self.flow} has just ended.") from None
+
+
+def announce(directory: Path, flow: str, store: Path) -> None:
+    """Leave the note of a flow that is up; it is for this user alone, as the directory is.
+
+    Args:
+        directory: The run directory.
+        flow: Name of the flow.
+        store: Folder of its artifacts.
+    """
+    note = RunningFlow(
+        flow=flow, pid=os.getpid(), store=store.absolute(), environment=way_in(), directory=directory
+    )
+    write_whole(directory / _NOTE, note.model_dump_json())
+
+
+def running_flows() -> list[RunningFlow]:
+    """The flows of this user that are up."""
+    found = []
+    for path in sorted(Path(tempfile.gettempdir()).glob(f"reflexarc-*/{_NOTE}")):
+        try:
+            if path.stat().st_uid != os.getuid():  # anybody may write to the temporary folder
+                continue
+            note = RunningFlow.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            continue  # it has just ended, or is another version's
+        if note.is_alive():
+            found.append(note)
+    return found
+
+
+def find_running(name: str | None) -> RunningFlow:
+    """The flow that is meant.
+
+    Args:
+        name: Name of a flow, or None for the only one.
+
+    Raises:
+        ReflexarcError: None is up, none of this name, or more than one.
+    """
+    flows = running_flows()
+    if not flows:
+        raise ReflexarcError("no flow is running. Start one with `reflexarc sim --clock realtime`.")
+    meant = [flow for flow in flows if name in {None, flow.flow}]
+    if not meant:
+        raise ReflexarcError(
+            f"no flow '{name}' is running. {did_you_mean(name or '', {f.flow for f in flows})}"
+        )
+    if len(meant) > 1:
+        names = ", ".join(f"{flow.flow} (pid {flow.pid})" for flow in meant)
+        advice = "Name one with --flow." if name is None else "End all but one."
+        raise ReflexarcError(f"more than one flow is running: {names}. {advice}")
+    return meant[0]

@@ -1,0 +1,149 @@
+"""SwapClient: asks a module of a running flow to run another artifact, and follows what becomes of it.
+
+It sets the node's parameter `artifact`, as `ros2 param set` would, and reads the node's health reports.
+"""
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.srv import SetParameters
+from rclpy.executors import Executor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
+
+from reflexarc.control.errors import ArtifactError, RuntimeUnavailableError
+from reflexarc.control.nodes.artifact_swap import PARAMETER
+from reflexarc.control.nodes.messages import from_message
+from reflexarc.control.nodes.process import make_executor
+from reflexarc.control.succession import Phase
+from reflexarc.control.values import Diagnostics
+
+__all__ = ["SwapClient", "guest"]
+
+_POLL_S = 0.05
+_ANSWER_WITHIN_S = 10.0
+"""Discovery takes 0.1 s mostly and a health report one more; the rest is for a loaded machine."""
+_OVER_WITHIN_S = 60.0
+"""A swap takes 4 to 6 s of flow time, and flow time pauses between episodes."""
+
+
+@contextmanager
+def guest(name: str) -> Iterator[tuple[Node, Executor]]:
+    """A node in a ROS 2 context of its own, in the domain of the environment, and what spins it.
+
+    Args:
+        name: Name of the node.
+    """
+    context = rclpy.Context()
+    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node(name, context=context, enable_rosout=False)
+    executor = make_executor(context)
+    executor.add_node(node)
+    try:
+        yield node, executor
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+class SwapClient:
+    """Speaks with the module nodes of a flow.
+
+    Args:
+        node: A node in the flow's domain.
+        executor: What spins it.
+        check: Called again and again while something is waited for; may raise.
+    """
+
+    def __init__(self, node: Node, executor: Executor, check: Callable[[], None] = lambda: None) -> None:
+        self._node = node
+        self._executor = executor
+        self._check = check
+        self._clients: dict[str, Any] = {}
+        self._reports: dict[str, deque[dict[str, str]]] = defaultdict(lambda: deque(maxlen=100))
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._take, 50)
+
+    def figures(self, module: str) -> dict[str, str]:
+        """The figures of a module's newest health report.
+
+        Raises:
+            RuntimeUnavailableError: None comes.
+        """
+        self._wait(lambda: bool(self._reports[module]), f"{module} sends no health report")
+        return self._reports[module][-1]
+
+    def swap(self, module: str, digest: str, on_phase: Callable[[str], None] = lambda phase: None) -> None:
+        """Have a module run another artifact, and wait until the swap is over.
+
+        Args:
+            module: Name of the module.
+            digest: Digest of the artifact, or enough of its first digits.
+            on_phase: Called with `loading`, `warming`, `watching` and `done`, or with `already runs` alone.
+
+        Raises:
+            ArtifactError: The node has refused it or rolled it back; the message gives its reason.
+            RuntimeUnavailableError: The node does not answer, or the swap does not end.
+        """
+        before = self.figures(module)
+        if before.get(PARAMETER, "").startswith(digest):
+            on_phase("already runs")
+            return
+        self._reports[module].clear()
+        self._request(module, digest)
+        last = ""
+        until = time.monotonic() + _OVER_WITHIN_S
+        while time.monotonic() < until:
+            self._spin()
+            while self._reports[module]:
+                figures = self._reports[module].popleft()
+                if figures["swaps"] == before["swaps"] or figures["swap"] == last:
+                    continue
+                last = figures["swap"]
+                if last.startswith((Phase.REFUSED.value, Phase.ROLLED_BACK.value)):
+                    raise ArtifactError(f"{module}: swap to {digest[:12]} {last}")
+                on_phase(last)
+                if last == Phase.DONE.value:
+                    self._reports[module].append(figures)
+                    return
+        raise RuntimeUnavailableError(
+            f"{module}: the swap is not over after {_OVER_WITHIN_S:.0f} s ({last or 'no word of it'}). "
+            "It goes on by itself; its node's health in /diagnostics says what becomes of it."
+        )
+
+    def _request(self, module: str, digest: str) -> None:
+        if module not in self._clients:
+            self._clients[module] = self._node.create_client(SetParameters, f"{module}/set_parameters")
+        client = self._clients[module]
+        self._wait(client.service_is_ready, f"{module} cannot be asked")
+        parameter = Parameter(PARAMETER, value=digest).to_parameter_msg()
+        future = client.call_async(SetParameters.Request(parameters=[parameter]))
+        self._wait(future.done, f"{module} does not answer")
+        (result,) = future.result().results
+        if not result.successful:
+            raise ArtifactError(result.reason)
+
+    def _wait(self, is_done: Callable[[], bool], complaint: str) -> None:
+        until = time.monotonic() + _ANSWER_WITHIN_S
+        while not is_done():
+            if time.monotonic() > until:
+                raise RuntimeUnavailableError(
+                    f"{complaint} after {_ANSWER_WITHIN_S:.0f} s. Is that node still running?"
+                )
+            self._spin()
+
+    def _spin(self) -> None:
+        self._check()
+        self._executor.spin_once(timeout_sec=_POLL_S)
+
+    def _take(self, message: DiagnosticArray) -> None:
+        report = from_message(message)
+        if isinstance(report, Diagnostics):
+            for entry in report.entries:
+                self._reports[entry.name].append(dict(entry.figures))
