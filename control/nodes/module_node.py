@@ -24,6 +24,7 @@ from reflexarc.control.nodes.records import StepLog
 from reflexarc.control.succession import Succession
 from reflexarc.control.trace import StepRecord, newest_stamps, output_stamp
 from reflexarc.control.values import Value
+from reflexarc.control.watch import InputWatch
 
 __all__ = ["ModuleNode", "main"]
 
@@ -64,6 +65,10 @@ class ModuleNode(FlowNode):
             None if spec.deadline_s is None else round(spec.deadline_s * 1e9),
         )
         self._log = StepLog(tuple(spec.inputs))
+        assumes = artifacts[name].manifest.assumes if name in artifacts else {}
+        self._watches = {port: InputWatch(assumption) for port, assumption in assumes.items()}
+        self._departed: dict[str, set[str]] = {port: set() for port in assumes}
+        self._departures: Counter[str] = Counter()
         self._deadline_timer = None
         if spec.deadline_s is not None and not self.is_lockstep:
             # Flow time passes in ticks, so that is how often a deadline can pass.
@@ -91,11 +96,11 @@ class ModuleNode(FlowNode):
         """Drop the module and what waits for it."""
         if self._deadline_timer is not None:
             self.destroy_timer(self._deadline_timer)
-        del self._succession, self._inbox, self._log
+        del self._succession, self._inbox, self._log, self._watches
 
     def receive(self, port: str, value: Value) -> None:
         """Take a value in, and step if it was the last one missing."""
-        if self._inbox.deliver(port, value):
+        if self._deliver_checked(port, value):
             self._step(self._now_ns())
 
     def tick(self) -> None:
@@ -106,7 +111,7 @@ class ModuleNode(FlowNode):
                 self._reset(now_ns)
             for port, values in tick.values.items():
                 for value in values:
-                    self._inbox.deliver(port, value)
+                    self._deliver_checked(port, value)
             self._step(now_ns)
             self.finish_tick(tick.number)
 
@@ -116,7 +121,7 @@ class ModuleNode(FlowNode):
 
     def faults(self) -> Counter[str]:
         """What the codec, the inbox, the gate and the module itself refused, and what came late."""
-        refused = self.refused + self._inbox.rejections + self._succession.rejections
+        refused = self.refused + self._inbox.rejections + self._succession.rejections + self._departures
         if self.is_lockstep:
             refused += Counter(
                 {f"{p}: not from its producer": n for p, n in self.gate.strangers.items() if n}
@@ -126,6 +131,18 @@ class ModuleNode(FlowNode):
     def figures(self) -> Mapping[str, str]:
         """Which artifact runs, and how a swap stands."""
         return self._swap.figures()
+
+    def _deliver_checked(self, port: str, value: Value) -> bool:
+        """Deliver a value, and look whether the input still is as the module was trained under."""
+        if not self._inbox.deliver(port, value):
+            return False
+        if port in self._watches:
+            self._watches[port].take(value)
+            now = set(self._watches[port].departures())
+            for quantity in now - self._departed[port]:
+                self._departures[f"{port}: {quantity} is not as in training"] += 1
+            self._departed[port] = now
+        return True
 
     def _step(self, now_ns: int) -> None:
         while self._inbox.is_ready(now_ns):
