@@ -5,6 +5,7 @@ the seconds of its last training: what retraining it would cost on this machine.
 """
 
 import json
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,9 @@ from reflexarc.control.errors import ArtifactError
 from reflexarc.control.files import write_whole
 
 __all__ = ["Change", "promote", "read_history", "read_times", "record_time", "rollback"]
+
+_ROLLBACK = "rollback"
+"""Reason of a change that takes another one back."""
 
 
 class Change(BaseModel):
@@ -49,11 +53,16 @@ def promote(store: Path, flow: str, artifact: str, digest: str, reason: str) -> 
         return
     change = Change(at=time.time(), artifact=artifact, before=before, after=digest, reason=reason)
     path = _path(store, flow)
+    size = None
     try:
         # The line first: a pin without a line could not be taken back.
-        with path.open("a", encoding="utf-8") as file:
-            file.write(change.model_dump_json() + "\n")
+        with path.open("ab") as file:
+            size = file.tell()
+            file.write(change.model_dump_json().encode() + b"\n")
     except OSError as error:
+        if size is not None:
+            with suppress(OSError):
+                os.truncate(path, size)  # half a line would make the history unreadable
         raise ArtifactError(f"{path}: cannot be written ({error.strerror}). Nothing was changed.") from None
     pin(store, flow, artifact, digest)
 
@@ -86,15 +95,17 @@ def rollback(store: Path, flow: str, artifact: str) -> Change:
     for change in read_history(store, flow):
         if change.artifact != artifact:
             continue
-        if earlier and change.after == earlier[-1]:  # a rollback
-            earlier.pop()
+        if change.reason == _ROLLBACK:
+            del earlier[-1:]
         elif change.before is not None:
             earlier.append(change.before)
     now = read_lock(store, flow).get(artifact)
+    while earlier and earlier[-1] == now:  # of a promotion that was interrupted before it was pinned
+        earlier.pop()
     if not earlier or now is None:
         raise ArtifactError(f"{artifact}: nothing was pinned before in {_path(store, flow)}.")
-    promote(store, flow, artifact, earlier[-1], "rollback")
-    return Change(at=time.time(), artifact=artifact, before=now, after=earlier[-1], reason="rollback")
+    promote(store, flow, artifact, earlier[-1], _ROLLBACK)
+    return Change(at=time.time(), artifact=artifact, before=now, after=earlier[-1], reason=_ROLLBACK)
 
 
 def read_times(store: Path, flow: str) -> dict[str, float]:
