@@ -1,6 +1,5 @@
 """Data: recordings that a training takes beside what it simulates, as `.npz` files of named arrays."""
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,20 +12,20 @@ __all__ = ["check_data", "data_path", "read_data"]
 
 _FORMS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "supervised": {
-        "color": ("u", "NHW3"),
-        "depth": ("f", "NHW"),
-        "mask": ("b", "NHW"),
-        "center": ("f", "N3"),
+        "color": ("uint8", "NHW3"),
+        "depth": ("float32", "NHW"),
+        "mask": ("bool", "NHW"),
+        "center": ("float64", "N3"),
     },
     "sequence": {
-        "seen": ("f", "ET3"),
-        "sigma": ("f", "ET3"),
-        "position": ("f", "ET3"),
-        "velocity": ("f", "ET3"),
-        "is_valid": ("b", "ET"),
+        "seen": ("float64", "ET3"),
+        "sigma": ("float64", "ET3"),
+        "position": ("float64", "ET3"),
+        "velocity": ("float64", "ET3"),
+        "is_valid": ("bool", "ET"),
     },
 }
-"""Per trainer, its arrays: kind of number, and shape, where a letter is a size and a digit is itself."""
+"""Per trainer, its arrays: type (of a float, any will do), and shape, where a letter is a size and a digit is itself."""
 
 
 def data_path(store: Path, digest: str) -> Path:
@@ -53,25 +52,27 @@ def read_data(module: str, trainer: str, path: Path) -> dict[str, npt.NDArray[np
         raise TrainingError(f"{module}: trainer '{trainer}' takes no recorded data. Leave out --data.")
     form = _FORMS[trainer]
     try:
-        with np.load(path, allow_pickle=False) as loaded:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as loaded:
             arrays = {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive makes zipfile, zlib and numpy raise nearly anything
         reason = (
             error.strerror if isinstance(error, OSError) and error.strerror else "not an .npz of plain arrays"
         )
         raise TrainingError(f"{path}: data cannot be read ({reason}).") from None
     sizes: dict[str, int] = {}
-    for name, (kind, shape) in form.items():
+    for name, (wanted, shape) in form.items():
         if name not in arrays:
             raise TrainingError(f"{path}: array '{name}' is missing. {module} takes {', '.join(form)}.")
         array = arrays[name]
-        fits = array.dtype.kind == kind and array.ndim == len(shape)
+        is_float = wanted.startswith("float")
+        fits = array.dtype.kind == "f" if is_float else array.dtype == wanted
+        fits &= array.ndim == len(shape)
         for axis, size in zip(shape, array.shape, strict=False):
             fits &= size == (int(axis) if axis.isdigit() else sizes.setdefault(axis, size))
         if not fits:
             expected = ", ".join(str(sizes.get(axis, axis)) for axis in shape)
             raise TrainingError(
                 f"{path}: array '{name}' is {array.dtype} of shape {array.shape}, expected "
-                f"{dict(u='uint8', f='float', b='bool')[kind]} of shape ({expected})."
+                f"{'float' if is_float else wanted} of shape ({expected})."
             )
-    return {name: arrays[name] for name in form}
+    return {name: arrays[name].astype(wanted, copy=False) for name, (wanted, _) in form.items()}
