@@ -24,14 +24,17 @@ LAYERS = (
         "control/seeds.py",
         "control/ports.py",
     ),
+    ("control/contracts.py", "control/quantities.py"),
     (
         "control/artifacts/__init__.py",
         "control/artifacts/artifact.py",
         "control/module.py",
         "control/plant.py",
+        "control/watch.py",
     ),
     ("control/flow.py",),
     ("control/artifacts/store.py", "control/drawing.py"),
+    ("control/artifacts/agreement.py", "control/artifacts/history.py"),
     ("control/modules/",),
     ("control/flow_checks.py", "control/flow_file.py"),
     ("control/inbox.py", "control/succession.py", "control/trace.py", "control/run_result.py"),
@@ -57,12 +60,13 @@ NO_TEST_OF_ITS_OWN = {
     "control/plant.py": "a protocol; tests/envs/test_twin.py drives the one that implements it",
 }
 
+_TRAINS = {f"control/commands/{verb}.py" for verb in ("train", "status", "retrain")}
+"""Verbs that are about trainings."""
+
 RUN_TIME = [
     source
     for source in SOURCES
-    if source.startswith("control/")
-    and not source.startswith("control/training/")
-    and source != "control/commands/train.py"
+    if source.startswith("control/") and not source.startswith("control/training/") and source not in _TRAINS
 ]
 
 

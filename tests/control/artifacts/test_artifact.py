@@ -15,6 +15,7 @@ def manifest(**changes):
         "ports": {},
         "constants": {"a": 1.5},
         "code_digest": "c",
+        "environment_digest": "e",
         "config_digest": "d",
         "upstream": {},
         "seed": 0,
@@ -68,7 +69,7 @@ def test_a_manifest_of_another_format_is_refused(tmp_path):
     path.write_text(json.dumps(content))
     import hashlib
 
-    with pytest.raises(ArtifactError, match=r"not a manifest of format 1 \(seed"):
+    with pytest.raises(ArtifactError, match=r"not a manifest of format 2 \(seed"):
         load_artifact(artifact.folder, hashlib.sha256(path.read_bytes()).hexdigest())
 
 

@@ -19,6 +19,7 @@ def artifact(store, module, kind=None, seed=0):
         ports={},
         constants={},
         code_digest="c",
+        environment_digest="e",
         config_digest="d",
         upstream={},
         seed=seed,

@@ -36,12 +36,12 @@ def test_a_seed_near_those_of_evaluation_is_refused(seed: int, tmp_path: Path) -
     with pytest.raises(
         ValueRefusedError, match=rf"seed is {seed}\. Give a whole number from 0 to 499999999\."
     ):
-        run_train("arm_catch", None, seed, tmp_path, tmp_path, ())
+        run_train("arm_catch", None, seed, tmp_path, tmp_path, (), "local")
 
 
 def test_a_module_that_is_not_trained_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"no trained module 'polcy'\. Did you mean 'policy'"):
-        run_train("arm_catch", ["polcy"], 0, tmp_path, tmp_path, ())
+        run_train("arm_catch", ["polcy"], 0, tmp_path, tmp_path, (), "local")
 
 
 def test_without_torch_it_says_how_to_get_it(reflexarc, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def written(tmp_path):
             ports={},
             constants=constants or {},
             code_digest="c",
+            environment_digest="e",
             config_digest="d",
             upstream={},
             seed=0,

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from reflexarc.control.errors import TrainingError
+from reflexarc.control.training.checkpoints import Checkpoints
 from reflexarc.control.training.supervised import (
     HeatMapSettings,
     LabelledImages,
@@ -34,9 +35,10 @@ def discs(count, seed):
 
 
 @pytest.fixture(scope="module")
-def network():
+def network(tmp_path_factory):
     torch.set_num_threads(1)
-    return train_heat_map(discs(SETTINGS.images, 0), SETTINGS, 0, lambda *_: None)
+    checkpoints = Checkpoints(tmp_path_factory.mktemp("checkpoints"))
+    return train_heat_map(discs(SETTINGS.images, 0), SETTINGS, 0, checkpoints, lambda *_: True)
 
 
 def test_a_ball_is_found_and_its_errors_are_measured(network):
@@ -49,12 +51,28 @@ def test_a_ball_is_found_and_its_errors_are_measured(network):
     assert len(calibration.error_model["missed_share"]) == 6
 
 
-def test_the_same_seed_gives_the_same_weights():
+@pytest.mark.parametrize("crash_after", [1, 2, 5])
+def test_a_network_that_was_interrupted_has_the_weights_of_one_that_was_not(
+    tmp_path, checkpoints, crashing_after, goes_on, crash, crash_after
+):
     few = discs(32, 0)
-    settings = HeatMapSettings(images=32, epochs=2, batch=16)
-    one, other = (train_heat_map(few, settings, 0, lambda *_: None) for _ in range(2))
+    settings = HeatMapSettings(images=32, epochs=3, batch=16)
+    with pytest.raises(crash):
+        train_heat_map(few, settings, 0, checkpoints, crashing_after(crash_after))
+    torch.manual_seed(99)  # another process starts with other random numbers
+    begun = []
+    one = train_heat_map(few, settings, 0, checkpoints, lambda done, *_: begun.append(done) or True)
+    assert begun[0] == 2 * (crash_after // 2) + 1  # no epoch twice, none left out
+    other = train_heat_map(few, settings, 0, Checkpoints(tmp_path / "others"), goes_on)
     for first, second in zip(one.parameters(), other.parameters(), strict=True):
         assert torch.equal(first, second)
+
+
+def test_an_answer_of_no_ends_it(checkpoints):
+    done = []
+    settings = HeatMapSettings(images=32, epochs=3, batch=16)
+    train_heat_map(discs(32, 0), settings, 0, checkpoints, lambda *p: done.append(p[:2]) or len(done) < 3)
+    assert done == [(1, 6), (2, 6), (3, 6)]
 
 
 def test_a_network_that_finds_nothing_is_not_calibrated(network):

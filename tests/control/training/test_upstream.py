@@ -6,7 +6,7 @@ from reflexarc.control.flow_file import load_flow
 from reflexarc.control.modules.perception import camera_pose
 from reflexarc.control.training.export import export_network
 from reflexarc.control.training.networks import FilterCell
-from reflexarc.control.training.sequence import Delivery
+from reflexarc.control.training.recording import Delivery
 from reflexarc.control.training.upstream import FrozenEstimator
 from reflexarc.envs.registry import task_class
 from reflexarc.envs.task import BallTruth
