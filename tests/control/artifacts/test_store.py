@@ -3,18 +3,24 @@ import json
 import pytest
 
 from reflexarc.control.artifacts.artifact import Manifest, write_artifact
-from reflexarc.control.artifacts.store import lock_path, read_lock, resolve_artifacts, write_lock
+from reflexarc.control.artifacts.store import (
+    find_artifact,
+    lock_path,
+    read_lock,
+    resolve_artifacts,
+    write_lock,
+)
 from reflexarc.control.errors import ArtifactError
 from reflexarc.control.flow_file import load_flow
 
 TRAINED = ("perception", "estimation", "policy")
 
 
-def artifact(store, module, kind=None, seed=0):
+def artifact(store, module, kind=None, seed=0, flow="arm_catch"):
     manifest = Manifest(
         module=module,
         kind=kind or module,
-        flow="arm_catch",
+        flow=flow,
         trainer="supervised",
         ports={},
         constants={},
@@ -148,3 +154,53 @@ def test_an_altered_artifact_is_refused_before_anything_runs(store, flow):
 def test_a_flow_that_was_never_trained_says_how(tmp_path, flow):
     with pytest.raises(ArtifactError, match=r"perception: no artifact .* Train it with `reflexarc train"):
         resolve_artifacts(flow, tmp_path)
+
+
+def test_an_artifact_is_found_by_its_digest_or_the_first_digits_of_it(flow, store):
+    other = artifact(store, "policy", seed=7)
+    for digest in (other.digest, other.digest[:8], other.digest[:20]):
+        assert find_artifact(flow, "policy", digest, store).digest == other.digest
+
+
+@pytest.mark.parametrize("digest", ["", "abc", "0123456", "0123456g", "0" * 65, "../../etc"])
+def test_what_is_no_digest_is_said(flow, store, digest):
+    with pytest.raises(ArtifactError, match="is not a digest"):
+        find_artifact(flow, "policy", digest, store)
+
+
+def test_an_unknown_digest_names_the_known_ones(flow, store):
+    known = read_lock(store, "arm_catch")["policy"][:12]
+    with pytest.raises(ArtifactError, match=f"no artifact policy-000000000000 in .*. Known: {known}."):
+        find_artifact(flow, "policy", "0" * 64, store)
+
+
+def test_digits_that_two_artifacts_begin_with_are_refused(flow, store):
+    for end in ("0000", "1111"):
+        (store / f"policy-ffffffff{end}").mkdir()
+    with pytest.raises(
+        ArtifactError, match=r"more than one artifact policy-ffffffff .* ffffffff0000, ffffffff1111"
+    ):
+        find_artifact(flow, "policy", "ffffffff", store)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "model.onnx"])
+@pytest.mark.parametrize("digits", [12, 64])
+def test_an_altered_artifact_is_not_found(flow, store, name, digits):
+    other = artifact(store, "policy", seed=7)
+    with (other.folder / name).open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(ArtifactError, match=f"{name}: altered"):
+        find_artifact(flow, "policy", other.digest[:digits], store)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"kind": "estimation"}, "is of kind 'estimation'"),
+        ({"flow": "arm_track"}, "was trained for flow arm_track"),
+    ],
+)
+def test_an_artifact_for_something_else_is_refused(flow, store, change, complaint):
+    other = artifact(store, "policy", **change)
+    with pytest.raises(ArtifactError, match=complaint):
+        find_artifact(flow, "policy", other.digest, store)

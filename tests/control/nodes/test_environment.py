@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reflexarc.control.errors import RuntimeUnavailableError
-from reflexarc.control.nodes.environment import domain_id, isolated, shared_memory_cleaned
+from reflexarc.control.nodes.environment import domain_id, isolated, joined, shared_memory_cleaned, way_in
 
 pytestmark = pytest.mark.ros
 
@@ -45,6 +45,21 @@ def test_the_environment_is_as_before_afterwards(monkeypatch, tmp_path):
         profiles = [value for name, value in os.environ.items() if name.endswith("_DEFAULT_PROFILES_FILE")]
         assert [Path(value).parent for value in profiles] == [tmp_path]
         assert "<address>127.0.0.1</address>" in Path(profiles[0]).read_text()
+    assert dict(os.environ) == before
+
+
+def test_another_process_finds_the_way_in(monkeypatch, tmp_path):
+    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE", "ROS_DISCOVERY_SERVER"):
+        monkeypatch.delenv(name, raising=False)
+    with isolated(7, tmp_path):
+        way = way_in()
+    monkeypatch.setenv("ROS_DOMAIN_ID", "8")
+    monkeypatch.setenv("ROS_DISCOVERY_SERVER", "elsewhere")
+    before = dict(os.environ)
+    with joined(way, tmp_path / "logs"):
+        assert way_in() == way
+        assert way["ROS_DOMAIN_ID"] == "7"
+        assert os.environ["ROS_LOG_DIR"] == str(tmp_path / "logs")
     assert dict(os.environ) == before
 
 
