@@ -40,7 +40,7 @@ class Report(BaseModel):
     `latency_ms` holds, per module, the time from a complete trigger to published outputs (monotonic
     clock), and `frame_to_command`: the age of each camera frame when the first command that used it
     went out: by the clock in real time; in lock step, where time is simulated, in flow time until the
-    command takes effect.
+    command takes effect. `swapped` holds what a module ran in the end, where that is not what it began with.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,6 +55,7 @@ class Report(BaseModel):
     missed_deadlines: int
     unsafe_commands: int
     artifacts: dict[str, str]
+    swapped: dict[str, str] = {}
     trajectory_sha256: str
     rejections: dict[str, dict[str, int]]
 
@@ -67,7 +68,7 @@ def make_report(flow: Flow, clock: str, seed: int, result: RunResult, artifacts:
         clock: `lockstep` or `realtime`.
         seed: What the episodes' seeds came from.
         result: What the runtime gives.
-        artifacts: Module to digest.
+        artifacts: Module to digest, as the run began.
     """
     latency = {name: hop_latencies_s(result.records.get(name, ())) for name in flow.order}
     ages = frame_ages_s(flow.path_to_camera, result.records, result.clock_at)
@@ -85,6 +86,7 @@ def make_report(flow: Flow, clock: str, seed: int, result: RunResult, artifacts:
         missed_deadlines=result.missed_deadlines,
         unsafe_commands=int(sum(episode.score.get("unsafe_commands", 0.0) for episode in result.episodes)),
         artifacts=dict(artifacts),
+        swapped={n: digest for n, digest in result.artifacts.items() if artifacts.get(n) != digest},
         trajectory_sha256=result.trajectory_sha256,
         rejections={name: dict(counts) for name, counts in result.rejections.items() if counts},
     )
@@ -121,6 +123,8 @@ def print_report(report: Report, console: Console) -> None:
             table.add_row(escape(f"{module}: {reason}"), f"{count} x")
     for module, digest in report.artifacts.items():
         table.add_row(f"artifact of {module}", digest[:12])
+        if module in report.swapped:
+            table.add_row(f"artifact of {module}, in the end", report.swapped[module][:12])
     table.add_row("trajectory sha256", report.trajectory_sha256[:12])
     console.print(table)
 

@@ -34,6 +34,7 @@ class RunResult:
         records: Steps per module.
         rejections: Per module, count per reason of values that were refused.
         clock_at: Monotonic ns at which the plant passed each flow time; None where time is simulated.
+        artifacts: Digest of what a trained module ran at the end, where it can be swapped.
     """
 
     episodes: Sequence[Episode]
@@ -42,3 +43,4 @@ class RunResult:
     records: Mapping[str, Sequence[StepRecord]]
     rejections: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     clock_at: Mapping[int, int] | None = None
+    artifacts: Mapping[str, str] = field(default_factory=dict)

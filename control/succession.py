@@ -21,11 +21,11 @@ from reflexarc.control.values import Image, Value
 __all__ = ["SLOW_LIMIT", "UNKNOWN_LIMIT", "WARM_STEPS", "WATCH_NS", "Phase", "Succession"]
 
 WARM_STEPS = 100
-"""Good steps before a newcomer takes over: one second at 100 Hz, two at 50 Hz. It is longer than anything that a
-module of ours remembers, a ball's flight of less than a second, so a newcomer's state is then as warm as the old."""
+"""Good steps before a newcomer takes over: one second at 100 Hz, two at 50 Hz. Nothing that a module of ours
+remembers is older, as a thrown ball is seen for less than a second, so its state is then as warm as the old one's."""
 
 WATCH_NS = 3_000_000_000
-"""Flow time for which a newcomer is watched: at least two whole throws, or a lap of the tracked target."""
+"""Flow time for which a newcomer is watched: two or three throws, each from the first sight to the catch."""
 
 SLOW_LIMIT = 3
 """Steps in a row that are too long: one or two are a busy machine."""

@@ -11,8 +11,8 @@ mood: in real time a busy machine misses some commands anyway, and what counts i
 
 import argparse
 import json
+import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +30,7 @@ import onnxruntime
 
 from reflexarc.control.artifacts.artifact import Artifact, write_artifact
 from reflexarc.control.artifacts.store import SHIPPED_STORE, resolve_artifacts
+from reflexarc.control.commands.run import require_writable
 from reflexarc.control.errors import ArtifactError, ReflexarcError
 from reflexarc.control.files import write_whole
 from reflexarc.control.flow_file import load_flow
@@ -106,7 +107,7 @@ def flow_running(store: Path) -> Iterator[RunningFlow]:
                 time.sleep(0.1)
             yield found[0]
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait(timeout=30)
 
 
@@ -200,7 +201,7 @@ def listening(witness: Witness, node: Any, ports: Mapping[str, Port]) -> Iterato
         ear.destroy_node()
 
 
-class Counter:
+class Tally:
     """Counts between the twin's health reports, which come once per second."""
 
     def __init__(self, witness: Witness, spin: Any, running: RunningFlow, tick_s: float) -> None:
@@ -244,9 +245,9 @@ def measure(swaps: int, store: Path) -> dict[str, Any]:
 
             client = SwapClient(node, executor)
             tick_s = flow.tick_ns * 1e-9
-            counter = Counter(witness, spin, running, tick_s)
+            tally = Tally(witness, spin, running, tick_s)
             for number, (module, artifact) in enumerate(plan, start=1):
-                begin = counter.now()
+                begin = tally.now()
                 try:
                     client.swap(module, artifact.digest)
                     done += 1
@@ -256,16 +257,17 @@ def measure(swaps: int, store: Path) -> dict[str, Any]:
                     said = str(error)
                     if not isinstance(error, ArtifactError):
                         raise
-                middle = counter.now()
+                middle = tally.now()
                 while witness.tick_s / tick_s < 2 * middle.ticks - begin.ticks:
                     spin()
-                end = counter.now()
+                end = tally.now()
                 for window, first, last in ((during, begin, middle), (between, middle, end)):
                     window.add(first, last)
                 print(f"{number} of {len(plan)}: {module} to {artifact.digest[:12]}: {said}", flush=True)
     limits = flow.modules["guard"].parameters
     limit = limits["acceleration_limit"][0] / limits["rate_hz"]
     return {
+        "machine": {"cores": os.cpu_count(), "load": [round(load, 1) for load in os.getloadavg()]},
         "swaps_asked": len(plan),
         "swaps_done": done,
         "not_done": failed,
@@ -289,6 +291,8 @@ def main() -> None:
     parser.add_argument("--swaps", type=int, default=50)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if arguments.json is not None:
+        require_writable(arguments.json)
     with tempfile.TemporaryDirectory(prefix="fifty-swaps-") as folder:
         figures = measure(arguments.swaps, Path(folder))
     text = json.dumps(figures, indent=1)

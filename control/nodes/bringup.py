@@ -268,6 +268,11 @@ class _Run:
             records=records,
             rejections=rejections,
             clock_at=dict(result["clock_at"]) if self._clock == "realtime" else None,
+            artifacts={
+                name: digest
+                for name, report in self._health.items()
+                if (digest := dict(report.figures).get("artifact")) is not None
+            },
         )
 
 

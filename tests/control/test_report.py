@@ -157,3 +157,15 @@ def test_a_report_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(ReflexarcError) as refused:
         write_report(report(), path)
     assert str(refused.value) == f"{path}: the report cannot be written (No such file or directory)."
+
+
+def test_what_ran_in_the_end_is_told_where_it_was_swapped():
+    flow = load_flow("arm_catch")
+    begun = {"perception": "a" * 64, "policy": "b" * 64}
+    ended = result(artifacts={"perception": "a" * 64, "policy": "c" * 64})
+    report = make_report(flow, "realtime", 0, ended, begun)
+    assert (report.artifacts, report.swapped) == (begun, {"policy": "c" * 64})
+    output = StringIO()
+    print_report(report, Console(file=output, width=100))
+    assert "artifact of policy, in the end" in output.getvalue()
+    assert "artifact of perception, in the end" not in output.getvalue()
