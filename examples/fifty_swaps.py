@@ -16,11 +16,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -36,16 +35,12 @@ from reflexarc.control.files import write_whole
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.nodes.environment import joined
 from reflexarc.control.nodes.running import RunningFlow, running_flows
-from reflexarc.control.ports import Port
 
 FLOW = "arm_catch"
 MODULES = ("policy", "estimation", "perception")
 EPISODES = 5000
 """More than there is time for: at the end the flow is interrupted."""
 UP_WITHIN_S = 60.0
-SAME_EPISODE_S = 0.05
-"""Between two episodes the guard is silent for 60 ms or more and then begins from rest; within one it
-speaks every 10 to 20 ms."""
 
 
 def sibling(store: Path, artifact: Artifact) -> Artifact:
@@ -140,86 +135,76 @@ class Window:
         return self.missed / max(self.ticks, 1)
 
 
-@dataclass
 class Witness:
-    """Listens to the twin and the guard."""
+    """Listens to the twin and the guard.
 
-    largest_step: float = 0.0
-    commands: int = 0
-    tick_s: float = 0.0
-    twin: dict[str, str] = field(default_factory=dict)
-    reports: int = 0
-    _last: tuple[int, np.ndarray] | None = None
+    Args:
+        node: A node in the flow's domain.
+        commanded: Topic of what the guard really commands.
+    """
 
-    def take_command(self, message: Any, info: Any) -> None:
-        """Compare a command of the guard with the one before it."""
-        sent_ns, command = int(info["source_timestamp"]), np.array(message.data)
-        if self._last is not None and sent_ns - self._last[0] < SAME_EPISODE_S * 1e9:
-            self.largest_step = max(self.largest_step, float(np.abs(command - self._last[1]).max()))
-        self._last = sent_ns, command
-        self.commands += 1
+    def __init__(self, node: Any, commanded: str) -> None:
+        from diagnostic_msgs.msg import DiagnosticArray  # noqa: PLC0415 it reads the environment
+        from rclpy.qos import qos_profile_sensor_data  # noqa: PLC0415
+        from rosgraph_msgs.msg import Clock  # noqa: PLC0415
+        from trajectory_msgs.msg import JointTrajectory  # noqa: PLC0415
 
-    def take_clock(self, message: Any) -> None:
-        """Flow time."""
-        self.tick_s = message.clock.sec + message.clock.nanosec * 1e-9
+        self.commands: list[tuple[int, np.ndarray]] = []
+        self.now_ns = 0
+        self.missed = 0
+        self.reports = 0
+        node.create_subscription(JointTrajectory, commanded, self._take_command, 100)
+        node.create_subscription(Clock, "/clock", self._take_clock, qos_profile_sensor_data)
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._take_health, 50)
 
-    def take_health(self, message: Any) -> None:
-        """What the twin has counted."""
+    def steps(self, begins_ns: Sequence[int]) -> np.ndarray:
+        """Largest change of a joint between each command and the next of the same episode, rad/s.
+
+        Args:
+            begins_ns: Flow time at which each episode began. Before each the guard forgets, and begins from rest.
+        """
+        stamps = np.array([stamp_ns for stamp_ns, _ in self.commands])
+        commands = np.array([command for _, command in self.commands])
+        episode = np.searchsorted(np.array(begins_ns), stamps, side="right")
+        return np.abs(np.diff(commands, axis=0)).max(axis=1)[np.diff(episode) == 0]
+
+    def _take_command(self, message: Any) -> None:
+        stamp = message.header.stamp
+        velocities = np.array(message.points[0].velocities)
+        self.commands.append((stamp.sec * 1_000_000_000 + stamp.nanosec, velocities))
+
+    def _take_clock(self, message: Any) -> None:
+        self.now_ns = message.clock.sec * 1_000_000_000 + message.clock.nanosec
+
+    def _take_health(self, message: Any) -> None:
         for status in message.status:
             if status.name == "twin":
-                self.twin = {pair.key: pair.value for pair in status.values}
+                figures = {pair.key: pair.value for pair in status.values}
+                self.missed = int(figures.get("no fresh command", "0"))
                 self.reports += 1
-
-    def missed(self) -> int:
-        """Ticks without a fresh command so far."""
-        return int(self.twin.get("no fresh command", "0"))
-
-
-@contextmanager
-def listening(witness: Witness, node: Any, ports: Mapping[str, Port]) -> Iterator[None]:
-    """While open, a thread hears for the witness; the events executor cannot say when a message was sent."""
-    import rclpy  # noqa: PLC0415
-    from diagnostic_msgs.msg import DiagnosticArray  # noqa: PLC0415
-    from rclpy.executors import SingleThreadedExecutor  # noqa: PLC0415
-    from rclpy.qos import qos_profile_sensor_data  # noqa: PLC0415
-    from rosgraph_msgs.msg import Clock  # noqa: PLC0415
-    from std_msgs.msg import Float64MultiArray  # noqa: PLC0415
-
-    ear = rclpy.create_node("witness", context=node.context, enable_rosout=False)
-    ear.create_subscription(Float64MultiArray, ports["command"].topic, witness.take_command, 100)
-    ear.create_subscription(Clock, "/clock", witness.take_clock, qos_profile_sensor_data)
-    ear.create_subscription(DiagnosticArray, "/diagnostics", witness.take_health, 50)
-    executor = SingleThreadedExecutor(context=node.context)
-    executor.add_node(ear)
-    thread = threading.Thread(target=executor.spin)
-    thread.start()
-    try:
-        yield
-    finally:
-        executor.shutdown()
-        thread.join()
-        ear.destroy_node()
 
 
 class Tally:
     """Counts between the twin's health reports, which come once per second."""
 
-    def __init__(self, witness: Witness, spin: Any, running: RunningFlow, tick_s: float) -> None:
-        self._witness, self._spin, self._running, self._tick_s = witness, spin, running, tick_s
+    def __init__(
+        self, witness: Witness, spin: Callable[[], None], running: RunningFlow, tick_ns: int
+    ) -> None:
+        self._witness, self._spin, self._running, self._tick_ns = witness, spin, running, tick_ns
 
     def now(self) -> Count:
         """The counts at the next report."""
         seen = self._witness.reports
         while self._witness.reports == seen:
             self._spin()
-        episodes = self._running.directory / "episodes.jsonl"
-        lines = episodes.read_text().splitlines(keepends=True) if episodes.exists() else []
-        scores = [json.loads(line)["score"] for line in lines if line.endswith("\n")]
-        return Count(
-            missed=self._witness.missed(),
-            ticks=round(self._witness.tick_s / self._tick_s),
-            unsafe=int(sum(score["unsafe_commands"] for score in scores)),
-        )
+        unsafe = sum(episode["score"]["unsafe_commands"] for episode in self.episodes())
+        return Count(self._witness.missed, self._witness.now_ns // self._tick_ns, int(unsafe))
+
+    def episodes(self) -> list[dict[str, Any]]:
+        """Those that are over."""
+        path = self._running.directory / "episodes.jsonl"
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def measure(swaps: int, store: Path) -> dict[str, Any]:
@@ -232,11 +217,11 @@ def measure(swaps: int, store: Path) -> dict[str, Any]:
     plan.append(("policy", failing_policy(store, shipped["policy"])))
     during, between = Window(), Window()
     done, failed = 0, []
-    witness = Witness()
     with flow_running(store) as running, joined(running.environment, running.directory):
         from reflexarc.control.nodes.swap_client import SwapClient, guest  # noqa: PLC0415 it reads the environment
 
-        with guest("swap") as (node, executor), listening(witness, node, flow.modules["guard"].outputs):
+        with guest("swap") as (node, executor):
+            witness = Witness(node, flow.modules["guard"].outputs["commanded"].topic)
 
             def spin() -> None:
                 if not running.is_alive():
@@ -244,8 +229,7 @@ def measure(swaps: int, store: Path) -> dict[str, Any]:
                 executor.spin_once(timeout_sec=0.05)
 
             client = SwapClient(node, executor)
-            tick_s = flow.tick_ns * 1e-9
-            tally = Tally(witness, spin, running, tick_s)
+            tally = Tally(witness, spin, running, flow.tick_ns)
             for number, (module, artifact) in enumerate(plan, start=1):
                 begin = tally.now()
                 try:
@@ -258,14 +242,16 @@ def measure(swaps: int, store: Path) -> dict[str, Any]:
                     if not isinstance(error, ArtifactError):
                         raise
                 middle = tally.now()
-                while witness.tick_s / tick_s < 2 * middle.ticks - begin.ticks:
+                while witness.now_ns < (2 * middle.ticks - begin.ticks) * flow.tick_ns:
                     spin()
                 end = tally.now()
                 for window, first, last in ((during, begin, middle), (between, middle, end)):
                     window.add(first, last)
                 print(f"{number} of {len(plan)}: {module} to {artifact.digest[:12]}: {said}", flush=True)
+            begins_ns = np.cumsum([0, *(episode["ticks"] for episode in tally.episodes())]) * flow.tick_ns
     limits = flow.modules["guard"].parameters
     limit = limits["acceleration_limit"][0] / limits["rate_hz"]
+    steps = witness.steps(begins_ns)
     return {
         "machine": {"cores": os.cpu_count(), "load": [round(load, 1) for load in os.getloadavg()]},
         "swaps_asked": len(plan),
@@ -278,8 +264,10 @@ def measure(swaps: int, store: Path) -> dict[str, Any]:
         "missed_share": {"during": round(during.share, 4), "between": round(between.share, 4)},
         "missed_ratio": round(during.share / between.share, 2) if between.missed else None,
         "unsafe_commands": {"during": during.unsafe, "between": between.unsafe},
-        "commands_seen": witness.commands,
-        "largest_step_of_limit": round(witness.largest_step / limit, 4),
+        "episodes": len(begins_ns) - 1,
+        "steps_seen": len(steps),
+        "largest_step_of_limit": round(float(steps.max()) / limit, 4),
+        "steps_beyond_limit": int((steps > limit * (1 + 1e-9)).sum()),
     }
 
 

@@ -100,7 +100,6 @@ def test_a_module_is_swapped_to_what_the_lock_pins_now(terminal, module):
     assert [line.split()[2] for line in output.splitlines()] == ["is", "warms", "has", "runs"]
     (figures,) = terminal.figures(module)
     assert (figures["artifact"], figures["swap"]) == (newcomer.digest, "done")
-    assert terminal.swap(module)[:2] == (0, f"{module}: {newcomer.digest[:12]} runs already\n")
 
 
 def test_a_network_that_gives_nan_is_rolled_back_and_nothing_of_it_goes_out(terminal):
@@ -123,7 +122,6 @@ def test_a_network_that_gives_nan_is_rolled_back_and_nothing_of_it_goes_out(term
     [
         ("altered", "model.onnx: altered since it was trained"),
         ("0" * 64, "reflexarc: policy: no artifact policy-000000000000 in "),
-        ("policy", "reflexarc: policy: 'policy' is not a digest. Give at least 8 of its 64 hex digits.\n"),
     ],
 )
 def test_what_cannot_be_swapped_is_one_line(terminal, digest, complaint):
