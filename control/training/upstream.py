@@ -24,6 +24,10 @@ __all__ = ["FrozenEstimator"]
 _IN_FLIGHT = 12
 """Ticks that a detection can be on its way: 40 ms of camera, perception, and what is added to both."""
 
+_WORSE = (0.8, 1.6)
+"""Factor on the errors, drawn per episode and not said in the covariance: an error model is simpler than what
+it stands for, and a policy is to be covered when perception is trained again and comes out a little worse."""
+
 
 class FrozenEstimator:
     """Detections by an error model, then the frozen estimator, for B simulations at once.
@@ -59,6 +63,7 @@ class FrozenEstimator:
         self._state = np.zeros((num_envs, int(estimator.manifest.constants["state_size"])), dtype=np.float32)
         self._rows = np.zeros((_IN_FLIGHT, num_envs, 8), dtype=np.float32)
         self._last = np.zeros(num_envs, dtype=np.int64)
+        self._worse = np.ones(num_envs)
         self._tick = 0
         self.sigma = np.ones((num_envs, 3))
         """Standard deviations of the last estimates' positions, m. Shape (B, 3)."""
@@ -68,6 +73,7 @@ class FrozenEstimator:
         self._state[ids] = 0.0
         self._rows[:, ids] = 0.0
         self._last[ids] = 0
+        self._worse[ids] = self._rng.uniform(*_WORSE, len(ids))
 
     def update(self, truth: BallTruth) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
         """Estimates of all simulations after one tick: position, velocity, is_known."""
@@ -104,6 +110,7 @@ class FrozenEstimator:
         ray = in_camera / np.linalg.norm(in_camera, axis=1, keepdims=True)
         noise = rng.standard_normal((batch, 3)) * across[:, None]
         noise += (rng.standard_normal(batch) * along - (noise * ray).sum(axis=1))[:, None] * ray
+        noise *= self._worse[:, None]
         is_wrong = rng.random(batch) < model["wrong_share"]
         elsewhere = rng.uniform(
             (-self._half_view[0], -self._half_view[1], 1.0), (*self._half_view, 1.0), (batch, 3)
