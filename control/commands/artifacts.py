@@ -93,7 +93,9 @@ def run_gc(store: Path | None, *, dry_run: bool) -> None:
     for lock in folder.glob("*.lock.json"):
         for change in read_history(folder, lock.name.removesuffix(".lock.json")):
             needed |= {change.after} | ({change.before} if change.before else set())
-    unused = [path for path in _folders(folder) if artifact_digest(path) not in needed]
+    # By name, since one that is needed and altered may be restored, or is to be looked at.
+    names = {digest[:12] for digest in needed}
+    unused = [path for path in _folders(folder) if path.name.rpartition("-")[2] not in names]
     for path in unused:
         typer.echo(f"{'would remove' if dry_run else 'removed'} {path.name}")
         if not dry_run:
