@@ -25,7 +25,7 @@ _FORMS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "is_valid": ("bool", "ET"),
     },
 }
-"""Per trainer, its arrays: type (of a float, any will do), and shape, where a letter is a size and a digit is itself."""
+"""Per trainer, its arrays: type (any float for a float), and shape, where a letter is a size and a digit is itself."""
 
 
 def data_path(store: Path, digest: str) -> Path:

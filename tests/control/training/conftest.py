@@ -6,7 +6,7 @@ import torch
 from reflexarc.control.training.checkpoints import Checkpoints
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """Stands for a power cut."""
 
 
@@ -27,7 +27,7 @@ def crashing_after():
     def make(limit):
         def on_progress(done, total, *_):
             if done > limit:
-                raise Crash
+                raise CrashError
             return True
 
         return on_progress
@@ -37,7 +37,7 @@ def crashing_after():
 
 @pytest.fixture
 def crash():
-    return Crash
+    return CrashError
 
 
 @pytest.fixture

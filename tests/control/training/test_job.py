@@ -45,7 +45,7 @@ def test_what_is_no_rate_is_refused(value):
 
 
 def test_a_setting_that_is_not_known_brings_the_nearest():
-    with pytest.raises(TrainingError, match="has no setting 'hiden'. Did you mean 'hidden'"):
+    with pytest.raises(TrainingError, match=r"has no setting 'hiden'\. Did you mean 'hidden'"):
         settings_for("estimation", SequenceSettings(), {"hiden": 8})
 
 
