@@ -243,7 +243,10 @@ def _is_worse(violation: Violation, already: Sequence[Violation]) -> bool:
             violation.consumer,
             violation.figure,
         ):
-            return before.value is not None and (violation.value is None or violation.value > before.value)
+            # NaN is worse than any value, so the comparison is written to fail with it.
+            return before.value is not None and (
+                violation.value is None or not violation.value <= before.value
+            )
     return True
 
 
