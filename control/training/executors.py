@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from reflexarc.control.errors import ReflexarcError, RuntimeUnavailableError
 from reflexarc.control.training.worker import Request, train_one
 
-__all__ = ["Event", "Executor", "ExecutorName", "LocalExecutor", "RayExecutor", "make_executor"]
+__all__ = ["Event", "Executor", "ExecutorName", "LocalExecutor", "RayExecutor", "end_with", "make_executor"]
 
 ExecutorName = Literal["local", "ray"]
 
@@ -172,7 +172,7 @@ def make_executor(name: ExecutorName) -> Executor:
 
 def _work(request: Request, events: Any, launcher: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher decides what a Ctrl-C means
-    _end_with(launcher)
+    end_with(launcher)
     _report_to(request, events)
 
 
@@ -198,7 +198,7 @@ def _report_to(request: Request, events: Any) -> None:
         events.put(Event(request.module, "failed", f"{request.module}: its training has a bug, see above."))
 
 
-def _end_with(launcher: int) -> None:
+def end_with(launcher: int) -> None:
     """End when the launcher is gone, however it went: nobody would hear of the result."""
     if sys.platform == "linux":
         import ctypes  # noqa: PLC0415

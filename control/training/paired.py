@@ -1,6 +1,7 @@
 """Paired: two artifacts of one module in closed loop on the same episodes, until it is clear which is better."""
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from reflexarc.control.flow import Flow
 from reflexarc.control.local import LocalRuntime
 from reflexarc.control.modules import make_module
 from reflexarc.control.seeds import evaluation_seeds
+from reflexarc.control.training.executors import end_with
 from reflexarc.envs.twin import make_plant
 
 __all__ = ["Comparison", "compare_in_closed_loop", "interval", "run_episodes", "score_of"]
@@ -23,8 +25,8 @@ _LOOKS = (20, 50, 100, 200, 400)
 """Episodes after which is looked whether it is decided."""
 
 _CONFIDENCE = 0.95
-_Z = 2.326
-"""Normal quantile of 0.99, one-sided: five looks share the 5 % of error (Bonferroni)."""
+_Z = 2.576
+"""Normal quantile of 0.995, both sides: five looks share the 5 % of error (Bonferroni)."""
 
 _MARGINS: Mapping[str, float] = {"catch_rate": 0.03, "tracking_rmse_m": 0.002}
 """How much worse still counts as not worse: a difference of nought can never be shown."""
@@ -105,7 +107,10 @@ def compare_in_closed_loop(
     seeds = evaluation_seeds(seed, episodes)
     scores: tuple[list[float], list[float]] = ([], [])
     figure = ""
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    # Without the initializer they would stay behind when this process is killed.
+    with ProcessPoolExecutor(
+        2, mp_context=get_context("spawn"), initializer=end_with, initargs=(os.getpid(),)
+    ) as pool:
         done = 0
         for look in looks:
             part = seeds[done:look]
