@@ -1,4 +1,4 @@
-import json
+import importlib.util
 import os
 import subprocess
 import sys
@@ -6,55 +6,85 @@ from pathlib import Path
 
 import pytest
 
-from reflexarc.control.artifacts.store import read_lock, resolve_artifacts
+from reflexarc.control.artifacts.history import read_history, read_times
+from reflexarc.control.artifacts.store import load_pinned, read_lock, resolve_artifacts, write_lock
 from reflexarc.control.errors import TrainingError
 from reflexarc.control.flow_file import load_flow
-from reflexarc.control.training import plan
-from reflexarc.control.training.plan import code_digest, config_digest, train_flow
+from reflexarc.control.training.plan import train_flow, train_to_artifact
 
 FLOW = load_flow("arm_track")
-SMALL = {
-    "perception": {"images": 768, "epochs": 4},
-    "estimation": {"episodes": 8, "ticks": 40, "iterations": 2, "batch": 8},
-    "policy": {"steps": 512, "environments": 8, "rollout": 16, "batch": 64, "epochs": 1},
-}
+EXAMPLE = Path(__file__).parents[3] / "examples" / "kill_trainings.py"
+FEW = {"episodes": 4, "ticks": 20, "iterations": 6, "batch": 4, "hidden": 4}
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("store")
-    train_flow(FLOW, None, 0, folder, folder / "logs", SMALL)
-    return folder
+def without(store, *modules):
+    """Takes modules out of a lock."""
+    lock = read_lock(store, FLOW.name)
+    write_lock(store, FLOW.name, {name: digest for name, digest in lock.items() if name not in modules})
+    return store
 
 
-def test_all_modules_are_trained_from_nothing_in_the_order_of_their_needs(store):
-    artifacts = resolve_artifacts(FLOW, store)
-    assert set(artifacts) == {"perception", "estimation", "policy"}
+def test_every_module_is_trained_on_the_frozen_ones_that_it_needs(trained):
+    artifacts = resolve_artifacts(FLOW, trained.store)
     digests = {name: artifact.digest for name, artifact in artifacts.items()}
     assert artifacts["policy"].manifest.upstream == {n: digests[n] for n in ("perception", "estimation")}
     assert artifacts["perception"].metrics["position_median_m"] < 0.05
-    assert list((store / "logs").rglob("events.out.tfevents.*"))
+    assert list((trained.store / "logs").rglob("events.out.tfevents.*"))
 
 
-def test_what_is_up_to_date_is_left_alone(store, capsys):
-    before = read_lock(store, FLOW.name)
-    assert train_flow(FLOW, None, 0, store, store / "logs", SMALL) == before
+def test_what_is_up_to_date_is_left_alone(trained, store, capsys):
+    before = sorted(path.name for path in store.iterdir())
+    assert train_flow(FLOW, None, 0, store, store / "logs", trained.settings) == trained.digests
+    assert capsys.readouterr().out.count("up to date") == 3
+    assert sorted(path.name for path in store.iterdir()) == before
+
+
+def test_without_settings_those_of_the_pinned_artifact_stay(trained, store, capsys):
+    assert train_flow(FLOW, None, 0, store, store / "logs", {}) == trained.digests
     assert capsys.readouterr().out.count("up to date") == 3
 
 
-def test_another_seed_makes_another_artifact_and_names_it(store, tmp_path):
-    # From here on only the estimator, which is quick; its upstream is what the fixture made.
-    for path in store.iterdir():
-        (tmp_path / path.name).symlink_to(path)
-    before = read_lock(store, FLOW.name)
-    (tmp_path / "arm_track.lock.json").unlink()
-    (tmp_path / "arm_track.lock.json").write_text(json.dumps({"flow": FLOW.name, "artifacts": before}))
-    first = train_flow(FLOW, ["estimation"], 1, tmp_path, tmp_path / "logs2", SMALL)
-    assert first["estimation"] != before["estimation"]
-    assert first["perception"] == before["perception"]
-    (tmp_path / f"estimation-{first['estimation'][:12]}").rename(tmp_path / "put aside")
-    again = train_flow(FLOW, ["estimation"], 1, tmp_path, tmp_path / "logs3", SMALL)
-    assert again == first
+def test_another_seed_makes_another_artifact_and_the_others_stay(trained, store, capsys):
+    changed = train_flow(FLOW, ["estimation"], 1, store, store / "logs", {"estimation": FEW})
+    assert changed["estimation"] != trained.digests["estimation"]
+    assert {**changed, "estimation": ""} == {**trained.digests, "estimation": ""}
+    last = read_history(store, FLOW.name)[-1]
+    assert (last.before, last.after) == (trained.digests["estimation"], changed["estimation"])
+    assert read_times(store, FLOW.name)["estimation"] < 90
+    assert f"estimation: {changed['estimation'][:12]} (" in capsys.readouterr().out
+    assert load_pinned(FLOW, "estimation", store).manifest.seed == 1
+
+
+def test_what_was_lost_is_made_again_in_the_order_of_needs_with_the_same_digest(trained, store, capsys):
+    # Without its pin; the artifact is still there, and is found to be the same.
+    without(store, "estimation")
+    assert train_flow(FLOW, None, 0, store, store / "logs", trained.settings) == trained.digests
+    said = capsys.readouterr().out
+    assert (
+        said.index("perception: up to date") < said.index("estimation: ") < said.index("policy: up to date")
+    )
+
+
+def test_an_altered_artifact_is_no_obstacle_to_a_new_one(store):
+    (model,) = store.glob("estimation-*/model.onnx")
+    model.write_bytes(model.read_bytes() + b"x")
+    digests = train_flow(FLOW, ["estimation"], 0, store, store / "logs", {"estimation": FEW})
+    assert load_pinned(FLOW, "estimation", store).digest == digests["estimation"]
+
+
+def test_an_artifact_alone_leaves_the_lock_as_it_was(trained, store):
+    from reflexarc.control.training.draft import draft_manifest
+
+    manifest = draft_manifest(FLOW, "estimation", 2, FEW, store)
+    digest = train_to_artifact(FLOW, "estimation", manifest, store, store / "logs")
+    assert (store / f"estimation-{digest[:12]}").is_dir()
+    assert read_lock(store, FLOW.name) == trained.digests
+
+
+def test_a_training_that_fails_is_one_error_and_the_lock_is_as_it_was(trained, store):
+    with pytest.raises(TrainingError, match="estimation: setting 'hidden' is 0; it has to be positive"):
+        train_flow(FLOW, ["estimation"], 0, store, store / "logs", {"estimation": {"hidden": 0}})
+    assert read_lock(store, FLOW.name) == trained.digests
 
 
 def test_a_need_that_is_not_trained_is_named(tmp_path):
@@ -80,27 +110,22 @@ def test_bad_requests_are_refused_before_anything_is_trained(tmp_path, modules, 
     assert not read_lock(tmp_path, FLOW.name)
 
 
-def test_comments_do_not_count_and_code_does(monkeypatch, tmp_path):
-    root = Path(plan.__file__).parents[2]
-    for folder in ("control", "envs"):
-        (tmp_path / folder).symlink_to(root / folder)
-    copy = tmp_path / "control"
-    copy.unlink()
-    subprocess.run(["cp", "-r", str(root / "control"), str(copy)], check=True)
-    monkeypatch.setattr(plan, "_ROOT", tmp_path)
-    before = code_digest("sequence")
-    trainer = copy / "training" / "sequence.py"
-    text = trainer.read_text()
-    trainer.write_text("# a comment\n" + text.replace('"""The guarantee', '"""What is said of', 1))
-    assert code_digest("sequence") == before
-    trainer.write_text(text.replace("clamp(max=50.0)", "clamp(max=60.0)"))
-    assert code_digest("sequence") != before
-    assert code_digest("supervised") == code_digest("supervised")
+def test_trainings_that_are_killed_go_on_to_the_digest_of_one_that_was_not(trained, store):
+    spec = importlib.util.spec_from_file_location("kill_trainings", EXAMPLE)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    settings = {"estimation": trained.settings["estimation"]}
+    fresh = iter([without(store, "estimation"), *(None,) * 3])
 
+    def make_store():
+        made = next(fresh)
+        for folder in store.glob("estimation-*"):
+            folder.rename(store / f".{folder.name}")  # so that it has to be made again
+        return made or without(store, "estimation")
 
-def test_the_configuration_counts():
-    assert config_digest(FLOW, "policy", {}) != config_digest(FLOW, "policy", {"steps": 1})
-    assert config_digest(FLOW, "policy", {}) != config_digest(load_flow("arm_catch"), "policy", {})
+    ended, struck = example.train_with_kills(make_store, settings, ["estimation"], 3, 16.0, 5)
+    assert all(digests == trained.digests for digests in ended)
+    assert struck >= 1
 
 
 def test_without_torch_the_extra_is_named(tmp_path):
