@@ -56,7 +56,7 @@ def train_with_kills(
         settings: Per module.
         modules: Which to train; none for all.
         kills: How many.
-        longest_s: Kills come within so much of a start.
+        longest_s: Kills come within so much of the moment at which the first module begins to be trained.
         seed: Decides the moments.
         say: Told each kill.
 
@@ -71,6 +71,8 @@ def train_with_kills(
         process = subprocess.Popen(
             command(store, settings, modules), stdout=subprocess.DEVNULL, start_new_session=True
         )
+        while done < kills and process.poll() is None and not _being_trained(store):
+            time.sleep(0.05)
         try:
             code = process.wait(wait_s if done < kills else None)
         except subprocess.TimeoutExpired:

@@ -19,7 +19,7 @@ from reflexarc.control.training.retrain import (
 )
 
 FLOW = load_flow("arm_track")
-FEW = Retraining(settings={"hidden": 8, "iterations": 1}, episodes=3)
+FEW = Retraining(settings={"hidden": 8, "iterations": 1}, episodes=2)
 
 
 def run(store, wanted, said=None):
@@ -76,7 +76,7 @@ def test_a_module_is_trained_judged_promoted_and_taken_back(trained, store):
     assert outcome.reason.startswith("forced; tracking_rmse_m ")
     assert lock == {**trained.digests, "estimation": outcome.new.digest} != trained.digests
     assert outcome.old.digest == trained.digests["estimation"]
-    assert len(outcome.comparison.old) == len(outcome.comparison.new) == 3
+    assert len(outcome.comparison.old) == len(outcome.comparison.new) == 2
     assert set(outcome.valid) | set(outcome.invalid) == {"perception", "policy"}
     assert outcome.new.manifest.settings["hidden"] == 8
     assert set(outcome.seconds) == {"training", "closed loop"}
