@@ -11,10 +11,10 @@ HEAT_CHANNELS = 16
 """Width of the heat map network: 1.5 ms per 128 x 80 image on one core."""
 
 
-_GATE_M, _GATE_SIGMA = 0.1, 5.0
-"""A detection farther from the prediction than 10 cm and five standard deviations is of something else."""
+_GATE_M, _GATE_SIGMA = 0.07, 4.0
+"""A detection farther from the prediction than 7 cm and four standard deviations is of something else."""
 
-_TRUST, _LONGEST_TRUST_S = 0.5, 0.8
+_TRUST, _LONGEST_TRUST_S = 0.5, 0.6
 """Without a fitting detection a track is trusted for half as long as it has lasted: one wrong detection at
 the start of a throw is soon given up, a ball that is hidden for half a second is waited for."""
 

@@ -42,6 +42,8 @@ _LONGEST_RUN = 50
 
 _LOOKALIKE_AWAY_M = (0.1, 1.5)
 _LOOKALIKE_SIGMA_M = 0.015
+_LOOKALIKE_SPEED = 0.3
+"""m/s, standard deviation per axis: what is taken for the ball may be a part of the arm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ class SequenceSettings:
 
 
 def disturb(
-    recording: DetectionRecording, settings: SequenceSettings, frame_ticks: int, rng: np.random.Generator
+    recording: DetectionRecording, settings: SequenceSettings, delivery: Delivery, rng: np.random.Generator
 ) -> DetectionRecording:
     """A recording with the noise and the look-alikes that a filter is to bear."""
     episodes, ticks, _ = recording.seen.shape
@@ -80,7 +82,7 @@ def disturb(
     seen = recording.seen + noise * rng.standard_normal(recording.seen.shape)
     sigma = np.sqrt(recording.sigma**2 + noise**2)
 
-    # Somewhere off the ball, something stands still and is seen in its place, from frame to frame.
+    # Somewhere off the ball, something moves slowly and is seen in its place, from frame to frame.
     begin = rng.integers(0, ticks, (episodes, 1))
     length = np.exp(rng.uniform(0.0, np.log(_LONGEST_RUN), episodes))
     direction = rng.standard_normal((episodes, 3))
@@ -90,11 +92,12 @@ def disturb(
     place = recording.position[np.arange(episodes), begin[:, 0]] + away * direction
     tick = np.arange(ticks)
     since = tick - begin
-    taken = (since >= 0) & (since < length[:, None]) & (tick % frame_ticks == 0)
+    taken = (since >= 0) & (since < length[:, None]) & (tick % delivery.frame_ticks == 0)
     taken &= rng.random((episodes, 1)) < settings.lookalike_share
+    drift = _LOOKALIKE_SPEED * delivery.step_s * rng.standard_normal((episodes, 1, 3)) * since[..., None]
     jitter = 0.3 * _LOOKALIKE_SIGMA_M * rng.standard_normal(seen.shape)
     return recording._replace(
-        seen=np.where(taken[..., None], place[:, None] + jitter, seen),
+        seen=np.where(taken[..., None], place[:, None] + drift + jitter, seen),
         sigma=np.where(taken[..., None], _LOOKALIKE_SIGMA_M, sigma),
     )
 
@@ -141,7 +144,7 @@ def train_filter(
                 },
             )
         chosen = rng.choice(episodes, min(settings.batch, episodes), replace=False)
-        part = disturb(recording.part(chosen), settings, delivery.frame_ticks, rng)
+        part = disturb(recording.part(chosen), settings, delivery, rng)
         loss = _loss(cell, part, deliver(part, delivery, rng))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -181,7 +184,7 @@ def trained_under(
     recording: DetectionRecording, settings: SequenceSettings, delivery: Delivery
 ) -> Assumption:
     """What a filter that was trained on a recording assumes of its detections."""
-    disturbed = disturb(recording, settings, delivery.frame_ticks, np.random.default_rng(0))
+    disturbed = disturb(recording, settings, delivery, np.random.default_rng(0))
     due = recording.is_valid
     seen, sigma = disturbed.seen[due], disturbed.sigma[due]
     # It was trained on both, so a figure may be as bad as it is in either.

@@ -114,7 +114,7 @@ def test_what_it_was_trained_under_covers_what_was_recorded_and_not_what_is_off(
 def test_disturbances_are_seen_on_frames_only_and_said_in_the_covariance():
     recording = throws(400, 0)
     few = SequenceSettings(lookalike_share=0.5)
-    disturbed = disturb(recording, few, 2, np.random.default_rng(0))
+    disturbed = disturb(recording, few, DELIVERY, np.random.default_rng(0))
     assert np.isnan(disturbed.seen[:, 1::2]).all()
     away = np.linalg.norm(disturbed.seen - recording.position, axis=2)[:, ::2] > 0.12
     assert 0.2 < away.any(axis=1).mean() < 0.6
