@@ -1,6 +1,7 @@
 # Two commands on a fresh Debian or Ubuntu with Python 3.10 to 3.13, without a GPU:
 #   make sim     install what a run needs, run the main job, print its report
-#   make test    install everything, check the code, run all tests
+#   make test    install everything, check the code, run the tests
+#   make test-slow  the tests that train again and again: kills, Ray, retraining, the moved camera
 # PYTHON selects the interpreter, VENV the folder of the virtual environment.
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-c
 # Type checkers cannot see through an editable install; these links are what they see.
 TYPES := $(VENV)/types/reflexarc
 
-.PHONY: sim test clean
+.PHONY: sim test test-slow clean
 
 sim: $(VENV)/.installed-sim
 	$(VENV)/bin/reflexarc sim --episodes 20
@@ -22,6 +23,9 @@ test: $(VENV)/.installed-test
 	$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 11))' || \
 	  MYPYPATH=$(VENV)/types $(VENV)/bin/mypy -p reflexarc.control -p reflexarc.envs
 	$(VENV)/bin/python -m pytest -q
+
+test-slow: $(VENV)/.installed-test
+	$(VENV)/bin/python -m pytest -q -m slow
 
 $(VENV)/.installed-sim: pyproject.toml constraints.txt | $(VENV)/.made
 	$(PIP_INSTALL) --editable ".[ros]"

@@ -9,6 +9,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "moved_camera.py"
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.slow
 def test_only_perception_is_trained_again(tmp_path):
     report = tmp_path / "figures.json"
     done = subprocess.run(

@@ -54,6 +54,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(retrain, store):
     assert sorted(path.relative_to(store) for path in store.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_retraining_is_promoted_reported_and_taken_back(retrain, trained, store, tmp_path, capsys):
     done = retrain("--force", "--episodes", "2")
     assert done.returncode == 0, done.stderr
@@ -69,6 +70,7 @@ def test_a_retraining_is_promoted_reported_and_taken_back(retrain, trained, stor
         run_rollback("estimation", "arm_track", store)
 
 
+@pytest.mark.slow
 def test_what_is_up_to_date_is_left_alone(reflexarc, trained):
     done = reflexarc("retrain", "estimation", "--flow", "arm_track", "--store", str(trained.store))
     assert done.returncode == 0, done.stderr

@@ -47,7 +47,7 @@ def test_it_runs_reports_and_writes(reflexarc, ros_domain: int, tmp_path: Path) 
     done = reflexarc("sim", "--episodes", "1", "--seed", "3", "--json", "report.json", HOME="/nonexistent")
     assert done.returncode == 0, done.stderr
     assert "episode 1 of 1" in done.stderr
-    assert "arm_catch: 1 episodes, lockstep, seed 3" in done.stdout
+    assert "arm_catch: 1 episode, lockstep, seed 3" in done.stdout
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["flow"], report["clock"], report["seed"], report["episodes"]) == (
         "arm_catch",

@@ -39,7 +39,7 @@ def tuned_artifact(store, **constants: Any) -> str:
     """Digest of a new artifact."""
     manifest = Manifest(
         module="brake", kind=f"{__name__}:Tuned", flow="small", trainer="hand", ports={}, constants=constants,
-        code_digest="", config_digest="", upstream={}, seed=0, libraries={},
+        code_digest="", environment_digest="", config_digest="", upstream={}, seed=0, libraries={},
     )  # fmt: skip
     return write_artifact(store, manifest, {}).digest
 

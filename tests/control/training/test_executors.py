@@ -53,6 +53,7 @@ def is_end(event):
     return event.kind != "progress"
 
 
+@pytest.mark.slow
 def test_a_training_tells_how_far_it_is_and_then_its_digest(local, request_of, store):
     local.start(request_of(FEW))
     *progress, done = until(local, is_end)
@@ -70,6 +71,7 @@ def test_what_a_user_can_cause_comes_as_one_line(local, request_of):
     assert event.content == "estimation: training has no setting 'hiden'. Did you mean 'hidden'?"
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_a_failure_with_its_line(local, request_of):
     local.start(request_of({**FEW, "iterations": 100_000}))
     until(local, lambda event: event.content[0] == "training")
@@ -133,6 +135,7 @@ def ray_cluster(tmp_path, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore")  # those of Ray itself
+@pytest.mark.slow
 def test_a_ray_cluster_trains_to_the_same_digest(ray_cluster, local, request_of, store):
     local.start(request_of(FEW))
     (*_, expected) = until(local, is_end)

@@ -15,7 +15,7 @@ from reflexarc.control.training.networks import FilterCell, HeatMapNetwork
             HeatMapNetwork(8),
             {"color": torch.zeros(1, 32, 16, 3, dtype=torch.uint8), "depth": torch.ones(1, 32, 16)},
         ),
-        (FilterCell(0.01, 16), {"state": torch.zeros(1, 24), "measurement": torch.ones(1, 8)}),
+        (FilterCell(0.01, 16), {"state": torch.zeros(1, 28), "measurement": torch.ones(1, 8)}),
     ],
     ids=["heat map", "filter"],
 )

@@ -70,6 +70,7 @@ def test_the_score_is_that_of_the_task():
     assert score_of({"squared_error_m2": 0.0, "tracking_rmse_m": 0.1}) == "tracking_rmse_m"
 
 
+@pytest.mark.slow
 def test_an_artifact_against_itself_is_not_worse_and_it_looks_no_further(trained, monkeypatch):
     monkeypatch.setattr(paired, "_LOOKS", (2, 4))
     lock = read_lock(trained.store, trained.flow.name)
@@ -93,6 +94,7 @@ def test_an_artifact_that_is_not_there_is_named(trained):
         )
 
 
+@pytest.mark.slow
 def test_no_process_is_left_behind_when_it_is_killed(trained, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

@@ -45,6 +45,7 @@ def test_without_settings_those_of_the_pinned_artifact_stay(trained, store, caps
     assert capsys.readouterr().out.count("up to date") == 3
 
 
+@pytest.mark.slow
 def test_another_seed_makes_another_artifact_and_the_others_stay(trained, store, capsys):
     changed = train_flow(FLOW, ["estimation"], 1, store, store / "logs", {"estimation": FEW})
     assert changed["estimation"] != trained.digests["estimation"]
@@ -56,6 +57,7 @@ def test_another_seed_makes_another_artifact_and_the_others_stay(trained, store,
     assert load_pinned(FLOW, "estimation", store).manifest.seed == 1
 
 
+@pytest.mark.slow
 def test_what_was_lost_is_made_again_in_the_order_of_needs_with_the_same_digest(trained, store, capsys):
     # Without its pin; the artifact is still there, and is found to be the same.
     without(store, "estimation")
@@ -73,6 +75,7 @@ def test_an_altered_artifact_is_no_obstacle_to_a_new_one(store):
     assert load_pinned(FLOW, "estimation", store).digest == digests["estimation"]
 
 
+@pytest.mark.slow
 def test_an_artifact_alone_leaves_the_lock_as_it_was(trained, store):
     from reflexarc.control.training.draft import draft_manifest
 
@@ -111,6 +114,7 @@ def test_bad_requests_are_refused_before_anything_is_trained(tmp_path, modules, 
     assert not read_lock(tmp_path, FLOW.name)
 
 
+@pytest.mark.slow
 def test_trainings_that_are_killed_go_on_to_the_digest_of_one_that_was_not(trained, store):
     spec = importlib.util.spec_from_file_location("kill_trainings", EXAMPLE)
     example = importlib.util.module_from_spec(spec)

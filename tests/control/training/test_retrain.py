@@ -68,6 +68,7 @@ def test_data_that_do_not_fit_are_refused_before_anything_is_trained(store, tmp_
         plan_retraining(FLOW, "estimation", Retraining(data=tmp_path / "data.npz"), store)
 
 
+@pytest.mark.slow
 def test_a_module_is_trained_judged_promoted_and_taken_back(trained, store):
     said = []
     outcome = run(store, replace(FEW, force=True), said)
@@ -84,6 +85,7 @@ def test_a_module_is_trained_judged_promoted_and_taken_back(trained, store):
     assert read_lock(store, FLOW.name) == trained.digests
 
 
+@pytest.mark.slow
 def test_a_contract_that_breaks_is_named_with_its_cost_and_keeps_the_old_one(store):
     # The policy was trained under an estimator that is better than any.
     changed(store, "policy", assumes={"odometry": Assumption(bounds={"rmse_m": 1e-9})})
@@ -99,6 +101,7 @@ def test_a_contract_that_breaks_is_named_with_its_cost_and_keeps_the_old_one(sto
     assert any(line.startswith("contract: estimation.odometry -> policy.odometry: rmse_m: ") for line in said)
 
 
+@pytest.mark.slow
 def test_recorded_data_are_trained_on_kept_in_the_store_and_said(store, tmp_path):
     rng = np.random.default_rng(0)
     position = rng.uniform(0.3, 0.7, (2, 50, 3))

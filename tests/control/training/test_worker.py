@@ -51,6 +51,7 @@ def test_an_artifact_comes_of_it_the_lock_stays_and_nothing_is_left(request_of, 
     assert ("training", 6, 6) in told
 
 
+@pytest.mark.slow
 def test_the_same_request_gives_the_same_digest_and_another_seed_another(request_of, trained, store):
     first = train_one(request_of(), lambda *_: None)
     shutil.rmtree(artifact_folder(store, "estimation", first))
@@ -59,6 +60,7 @@ def test_the_same_request_gives_the_same_digest_and_another_seed_another(request
     assert train_one(request_of(manifest=manifest.model_dump_json()), lambda *_: None) != first
 
 
+@pytest.mark.slow
 def test_after_an_interruption_it_goes_on_to_the_same_digest(request_of, store, crash):
     undisturbed = train_one(request_of(), lambda *_: None)
     shutil.rmtree(artifact_folder(store, "estimation", undisturbed))
@@ -80,6 +82,7 @@ def test_after_an_interruption_it_goes_on_to_the_same_digest(request_of, store, 
     assert work(store) == []
 
 
+@pytest.mark.slow
 def test_other_settings_do_not_go_on_from_its_checkpoints(request_of, store, crash):
     def fail(what, *_):
         if what == "training":
@@ -93,6 +96,7 @@ def test_other_settings_do_not_go_on_from_its_checkpoints(request_of, store, cra
     assert len(work(store)) == 1  # the other one may still go on
 
 
+@pytest.mark.slow
 def test_a_budget_ends_it_early_and_the_artifact_says_so(request_of, store):
     digest = train_one(request_of({**FEW, "iterations": 5000}, budget_s=0.01), lambda *_: None)
     completed = load_artifact(artifact_folder(store, "estimation", digest), digest).manifest.completed
@@ -120,6 +124,7 @@ def test_two_at_once_are_refused_and_the_first_is_not_disturbed(request_of, stor
     ]
 
 
+@pytest.mark.slow
 def test_who_was_killed_holds_up_nobody(request_of, store):
     path = store / ".work" / "arm_track-estimation.lock"
     code = (
