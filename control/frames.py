@@ -87,9 +87,8 @@ def matrix_from_rotation_vector(vector: FloatArray) -> FloatArray:
     """
     angle = np.linalg.norm(vector, axis=-1)[..., None, None]
     x, y, z = np.moveaxis(vector, -1, 0)
-    zero = np.zeros_like(x)
-    cross = np.stack(
-        [np.stack(row, axis=-1) for row in ([zero, -z, y], [z, zero, -x], [-y, x, zero])], axis=-2
-    )
+    cross = np.zeros((*x.shape, 3, 3))
+    cross[..., 2, 1], cross[..., 0, 2], cross[..., 1, 0] = x, y, z
+    cross[..., 1, 2], cross[..., 2, 0], cross[..., 0, 1] = -x, -y, -z
     safe = np.where(angle > 0, angle, 1.0)
     return np.eye(3) + np.sinc(angle / np.pi) * cross + (1 - np.cos(angle)) / safe**2 * (cross @ cross)

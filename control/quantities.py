@@ -17,11 +17,11 @@ def image_quantities(data: npt.NDArray[np.generic]) -> dict[str, FloatArray]:
     values = data.reshape(len(data), -1)
     if data.ndim == 4:
         return {"brightness": values.mean(axis=1, dtype=np.float64)}
-    depth = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0)
-    measured = depth > 0.0
+    depth = values.astype(np.float64)
+    measured = np.isfinite(depth) & (depth > 0.0)
     count = measured.sum(axis=1)
     with np.errstate(invalid="ignore"):
-        mean = depth.sum(axis=1) / np.where(count > 0, count, np.nan)
+        mean = depth.sum(axis=1, where=measured) / np.where(count > 0, count, np.nan)
     return {"measured_share": count / depth.shape[1], "depth_m": mean}
 
 

@@ -39,6 +39,9 @@ SUBSTEPS = 5
 TICK_S = 0.01
 """One control step: 5 substeps of 2 ms."""
 
+_DAMPING_M2 = 0.01
+"""Of `toward_ball`, m^2/rad^2: joints stay slow where the arm is stretched out."""
+
 _MODELS = Path(__file__).parent / "models"
 _N = len(JOINT_NAMES)
 
@@ -234,6 +237,19 @@ class ArmTask(ABC):
         """base_from_tcp; z is the ring's normal, out of the net. Shape (B, 3, 3)."""
         rotation: FloatArray = self._site_xmat[:, self._tcp].reshape(-1, 3, 3)
         return rotation
+
+    def toward_ball(self) -> FloatArray:
+        """Joint displacements that bring the tool nearer to the ball, rad: J^T (J J^T + d I)^-1 of the distance.
+
+        Source: Wampler, Manipulator inverse kinematic solutions based on vector formulations and damped
+            least-squares methods, IEEE Trans. SMC 16(1), 1986.
+        """
+        body = int(self.model.site_bodyid[self._tcp])
+        jacobian = self.batch.jac(body, self.tcp_position)[0][:, :, :_N]
+        damped = jacobian @ jacobian.transpose(0, 2, 1) + _DAMPING_M2 * np.eye(3)
+        lever = np.linalg.solve(damped, (self.ball_position() - self.tcp_position)[..., None])
+        toward: FloatArray = (jacobian.transpose(0, 2, 1) @ lever)[..., 0]
+        return toward
 
     def state_bytes(self) -> bytes:
         """The physical state, as bytes to compare."""

@@ -16,8 +16,9 @@ from reflexarc.envs.task import SUBSTEPS
 
 __all__ = ["measure"]
 
-_ROUNDS = 5
-"""The three take turns this often, so that what slows the machine down for a while slows all of them."""
+_ROUNDS = 40
+"""The three take turns this often, so that what slows the machine down for a while slows all of them: their ratio
+varies by 3 % from run to run, with five turns by 10 %."""
 
 
 def measure(task_id: str, num_envs: int, seconds: float) -> dict[str, float]:

@@ -10,6 +10,7 @@ from reflexarc.control.training.recording import DetectionRecording
 from reflexarc.control.training.supervised import LabelledImages
 from reflexarc.envs.batched import BatchedEnv
 from reflexarc.envs.camera import CameraChange
+from reflexarc.envs.robot import VELOCITY_LIMIT
 from reflexarc.envs.sensors import FRAMES
 
 __all__ = ["labelled_images", "record_detections"]
@@ -18,23 +19,28 @@ _ENVIRONMENTS = 32
 _SMOOTHING = 0.9
 """Share of the last action that stays: arms move as smoothly as a policy would move them."""
 
+_REACH_GAIN = 8.0
+"""1/s, of half the arms: they come within centimetres of the ball, as those of a policy do."""
+
 
 class _Wander:
-    """Smooth random actions, so that the arm is seen in many places.
+    """Smooth random actions, so that the arm is seen in many places; every other arm reaches for the ball.
 
     Args:
-        num_envs: B.
+        env: Whose arms.
         rng: Where randomness comes from.
     """
 
-    def __init__(self, num_envs: int, rng: np.random.Generator) -> None:
-        self._rng = rng
-        self._action = np.zeros((num_envs, 6))
+    def __init__(self, env: BatchedEnv, rng: np.random.Generator) -> None:
+        self._env, self._rng = env, rng
+        self._action = np.zeros((env.num_envs, 6))
 
     def __call__(self) -> npt.NDArray[np.float32]:
         noise = self._rng.standard_normal(self._action.shape)
         self._action = _SMOOTHING * self._action + (1 - _SMOOTHING) * noise
-        return self._action.astype(np.float32)
+        reach = _REACH_GAIN * self._env.task.toward_ball() / VELOCITY_LIMIT
+        reach[::2] = 0.0
+        return (self._action + reach).astype(np.float32)
 
 
 def labelled_images(
@@ -52,7 +58,7 @@ def labelled_images(
     rng = np.random.default_rng(seed)
     env = BatchedEnv(task_id, _ENVIRONMENTS, seed=seed, has_camera=True, camera=camera)
     env.reset()
-    wander = _Wander(_ENVIRONMENTS, rng)
+    wander = _Wander(env, rng)
     everyone = np.arange(_ENVIRONMENTS)
     parts: list[LabelledImages] = []
     done = 0
@@ -86,7 +92,7 @@ def record_detections(
     count = min(_ENVIRONMENTS, episodes)
     env = BatchedEnv(task_id, count, seed=seed, has_camera=True, camera=camera)
     env.reset()
-    wander = _Wander(count, rng)
+    wander = _Wander(env, rng)
     seen = np.full((episodes, ticks, 3), np.nan)
     sigma = np.ones((episodes, ticks, 3))
     position, velocity = np.zeros((2, episodes, ticks, 3))

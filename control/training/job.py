@@ -1,5 +1,6 @@
 """Job: everything that decides one training, and what a training gives back."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -125,8 +126,11 @@ def settings_for(module: str, defaults: Settings, changes: Mapping[str, Any]) ->
     for name, value in changes.items():
         if name not in known:
             raise TrainingError(f"{module}: training has no setting '{name}'. {did_you_mean(name, known)}")
-        if not isinstance(value, known[name]) and not (known[name] is float and isinstance(value, int)):
+        fits = isinstance(value, known[name]) or (known[name] is float and isinstance(value, int))
+        if not fits or isinstance(value, bool):  # True is an int in Python
             raise TrainingError(f"{module}: setting '{name}' is {value!r}, expected {known[name].__name__}.")
+        if not math.isfinite(value):
+            raise TrainingError(f"{module}: setting '{name}' is {value!r}; it has to be finite.")
         if value <= 0 and name != "log_std":
             raise TrainingError(f"{module}: setting '{name}' is {value!r}; it has to be positive.")
     return replace(defaults, **changes)  # type: ignore[type-var]

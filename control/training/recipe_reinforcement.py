@@ -23,7 +23,7 @@ from reflexarc.envs.task import OBSERVATION_LAYOUT, BallTruth, BoolArray
 
 __all__ = ["train_control_policy"]
 
-_MEASURED_ON = 64
+_MEASURED_ON = 256
 """Episodes for the metrics, and as many for what the policy was trained under."""
 
 
@@ -129,6 +129,11 @@ def _trained_under(witness: _Witness, lengths: list[int]) -> Assumption:
         position_quantities(position[i, :length], sigma[i, :length], velocity[i, :length])
         for i, length in enumerate(lengths)
     ]
+    if not np.isfinite(error).any():
+        raise TrainingError(
+            f"policy: the frozen estimator knew nothing in {len(lengths)} episodes, so nothing can be learned "
+            "behind it. Train estimation longer, or roll it back."
+        )
     return Assumption(bounds=envelope(pieces), seen=seen_in(quantities))
 
 

@@ -5,6 +5,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from reflexarc.control.contracts import Assumption
+from reflexarc.control.errors import TrainingError
 from reflexarc.control.modules.network import Network
 from reflexarc.control.modules.perception import Detector, camera_pose
 from reflexarc.control.quantities import image_quantities
@@ -19,6 +20,7 @@ from reflexarc.control.training.supervised import (
     calibrate,
     train_heat_map,
 )
+from reflexarc.envs.camera import HEIGHT, WIDTH
 from reflexarc.envs.registry import task_class
 
 __all__ = ["train_perception"]
@@ -32,6 +34,11 @@ def train_perception(job: Job) -> Trained:
     """Labelled images, a heat map network, and a calibration on held-out images."""
     settings = settings_for(job.spec.name, HeatMapSettings(), job.changes)
     pose = camera_pose(job.spec.parameters)
+    if job.data and (given := job.data["color"].shape[1:3]) != (HEIGHT, WIDTH):
+        raise TrainingError(
+            f"{job.spec.name}: the recorded images have {given[0]} x {given[1]} px, those of "
+            f"{job.flow.plant.env} {HEIGHT} x {WIDTH}. Record them with the flow's camera."
+        )
     images = _images(job, "images", settings.images, job.seed)
     if job.data:
         images = LabelledImages(*(np.concatenate([a, job.data[n]]) for n, a in images._asdict().items()))

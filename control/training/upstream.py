@@ -24,7 +24,7 @@ __all__ = ["FrozenEstimator"]
 _IN_FLIGHT = 12
 """Ticks that a detection can be on its way: 40 ms of camera, perception, and what is added to both."""
 
-_WORSE = (0.8, 1.6)
+_WORSE = (0.8, 1.8)
 """Factor on the errors, drawn per episode and not said in the covariance: an error model is simpler than what
 it stands for, and a policy is to be covered when perception is trained again and comes out a little worse."""
 

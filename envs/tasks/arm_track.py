@@ -41,8 +41,9 @@ class ArmTrack(ArmTask):
         self._ball = int(self.model.body("ball").mocapid[0])
         self._screen = int(self.model.body("screen").mocapid[0])
         self._mocap_quat = self.batch.bind("mocap_quat")
-        self._amplitude, self._omega, self._phase = np.zeros((3, num_envs, 3, _WAVES))
-        self._hidden_from, self._hidden_to = np.zeros((2, num_envs, _HIDINGS))
+        # Waves and hidings come first: sums over a short last axis take longer.
+        self._amplitude, self._omega, self._phase = np.zeros((3, _WAVES, num_envs, 3))
+        self._hidden_from, self._hidden_to = np.zeros((2, _HIDINGS, num_envs))
         # Where the ball is at the present step, computed once per step.
         self._position, self._velocity = np.zeros((2, num_envs, 3))
         self._hidden = np.zeros(num_envs, dtype=bool)
@@ -84,14 +85,15 @@ class ArmTrack(ArmTask):
         # The greatest speed along each axis is the sum of amplitude times omega; scaled down where all
         # three together would be faster than the limit.
         fastest = np.sqrt(((amplitude * omega).sum(axis=2) ** 2).sum(axis=1))
-        self._omega[ids] = omega * np.minimum(1.0, _SPEED / fastest)[:, None, None]
-        self._amplitude[ids] = amplitude
-        self._phase[ids] = 2 * np.pi * draw[:, 2]
+        omega *= np.minimum(1.0, _SPEED / fastest)[:, None, None]
+        self._omega[:, ids] = np.moveaxis(omega, 2, 0)
+        self._amplitude[:, ids] = np.moveaxis(amplitude, 2, 0)
+        self._phase[:, ids] = 2 * np.pi * np.moveaxis(draw[:, 2], 2, 0)
         hiding = uniform(seeds, 0, Channel.HIDDEN, 2 * _HIDINGS).reshape(-1, 2, _HIDINGS)
         visible = _VISIBLE_S[0] + (_VISIBLE_S[1] - _VISIBLE_S[0]) * hiding[:, 0]
         hidden = _HIDDEN_S[0] + (_HIDDEN_S[1] - _HIDDEN_S[0]) * hiding[:, 1]
-        self._hidden_to[ids] = np.cumsum(visible + hidden, axis=1)
-        self._hidden_from[ids] = self._hidden_to[ids] - hidden
+        self._hidden_to[:, ids] = np.cumsum(visible + hidden, axis=1).T
+        self._hidden_from[:, ids] = self._hidden_to[:, ids] - hidden.T
         self._squared[ids] = 0.0
         self._counted[ids] = 0.0
         self._place_ball(self.steps)
@@ -114,11 +116,13 @@ class ArmTrack(ArmTask):
 
     def _place_ball(self, steps: IdArray) -> None:
         now = steps * TICK_S
-        angle = self._omega * now[:, None, None] + self._phase
-        position = _CENTER + (self._amplitude * np.sin(angle)).sum(axis=2)
+        angle = self._omega * now[:, None] + self._phase
+        position = _CENTER + (self._amplitude * np.sin(angle)).sum(axis=0)
         self._position = position
-        self._velocity = (self._amplitude * self._omega * np.cos(angle)).sum(axis=2)
-        self._hidden = np.any((self._hidden_from <= now[:, None]) & (now[:, None] < self._hidden_to), axis=1)
+        self._velocity = (self._amplitude * self._omega * np.cos(angle)).sum(axis=0)
+        self._hidden = ((self._hidden_from <= now) & (now < self._hidden_to)).any(axis=0)
+        if not self._has_camera:
+            return  # nothing touches ball or screen: only images need them, and to move them costs a fifth
         self._mocap[:, self._ball] = position
         toward = self.look.position - position
         length = np.linalg.norm(toward, axis=1, keepdims=True)
