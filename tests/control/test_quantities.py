@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from reflexarc.control.quantities import image_quantities, position_quantities
 
-NO_RETURN = (0.0, np.nan, np.inf)
+NO_RETURN = (0.0, -1.0, np.nan, np.inf, -np.inf)
 DEPTHS = arrays(np.float32, (3, 4, 2), elements=st.floats(0.125, 8.0, width=32) | st.sampled_from(NO_RETURN))
 
 

@@ -59,3 +59,10 @@ def test_a_part_can_be_reset_and_the_rest_goes_on(task):
     changed = (task._qpos != before).any(axis=1)
     assert set(np.flatnonzero(changed)) == {2, 7}
     assert task.steps.tolist() == [0 if index in (2, 7) else 5 for index in range(COUNT)]
+
+
+def test_displacements_toward_the_ball_bring_the_tool_there(task):
+    before = np.linalg.norm(task.ball_position() - task.tcp_position, axis=1)
+    for _ in range(10):
+        task.advance(4.0 * task.toward_ball())
+    assert (np.linalg.norm(task.ball_position() - task.tcp_position, axis=1) < before).all()

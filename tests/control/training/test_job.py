@@ -32,13 +32,13 @@ def test_settings_are_changed_by_name_and_an_int_is_good_for_a_float():
     assert changed == dataclasses.replace(SequenceSettings(), hidden=8, learning_rate=1)
 
 
-@pytest.mark.parametrize("value", [-1, 0, 1.5, "8", None, float("nan")])
+@pytest.mark.parametrize("value", [-1, 0, 1.5, "8", None, True, float("nan")])
 def test_what_is_no_size_is_refused(value):
     with pytest.raises(TrainingError, match="setting 'hidden' is"):
         settings_for("estimation", SequenceSettings(), {"hidden": value})
 
 
-@pytest.mark.parametrize("value", [-0.1, 0.0, "fast"])
+@pytest.mark.parametrize("value", [-0.1, 0.0, "fast", True, float("nan"), float("inf")])
 def test_what_is_no_rate_is_refused(value):
     with pytest.raises(TrainingError, match="setting 'learning_rate' is"):
         settings_for("estimation", SequenceSettings(), {"learning_rate": value})

@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 
 from reflexarc.control.artifacts.store import load_pinned
 from reflexarc.control.errors import TrainingError
 from reflexarc.control.training.job import Job
-from reflexarc.control.training.recipe_reinforcement import train_control_policy
+from reflexarc.control.training.recipe_reinforcement import _trained_under, _Witness, train_control_policy
+from reflexarc.envs.registry import task_class
 from reflexarc.envs.task import OBSERVATION_LAYOUT
 
 
@@ -34,3 +36,22 @@ def test_an_arm_without_its_table_is_refused(trained, tmp_path, checkpoints, goe
     )
     with pytest.raises(TrainingError, match="policy: parameter kinematics: "):
         train_control_policy(job)
+
+
+class _Blind:
+    """An estimator that never knows anything."""
+
+    sigma = np.ones((2, 3))
+
+    def update(self, truth):
+        return np.zeros((2, 3)), np.zeros((2, 3)), np.zeros(2, dtype=bool)
+
+
+def test_nothing_is_learned_behind_an_estimator_that_knows_nothing():
+    task = task_class("reflexarc/ArmCatch-v0")(2, nthread=1)
+    task.reset(np.arange(2), np.arange(2, dtype=np.uint64))
+    witness = _Witness(_Blind())
+    for _ in range(3):
+        witness.update(task.truth())
+    with pytest.raises(TrainingError, match="the frozen estimator knew nothing in 2 episodes"):
+        _trained_under(witness, [3, 3])
