@@ -11,12 +11,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import Enum
+from types import MappingProxyType
 
 import numpy as np
 
+from reflexarc.control.contracts import Assumption
 from reflexarc.control.module import Inputs, Module, Outputs
 from reflexarc.control.ports import Port, refusal
 from reflexarc.control.values import Image, Value
+from reflexarc.control.watch import SuccessorWatch
 
 __all__ = ["SLOW_LIMIT", "UNKNOWN_LIMIT", "WARM_STEPS", "WATCH_NS", "Phase", "Succession"]
 
@@ -108,13 +111,21 @@ class Succession:
         total.update(self._counted)
         return +total
 
-    def begin(self, newcomer: Module) -> None:
-        """Step a newcomer in the shadow from the next step on; not while a swap `is_under_way`."""
+    def begin(
+        self, newcomer: Module, readers: Mapping[str, Mapping[str, Assumption]] = MappingProxyType({})
+    ) -> None:
+        """Step a newcomer in the shadow from the next step on; not while a swap `is_under_way`.
+
+        Args:
+            newcomer: Made, and not stepped yet.
+            readers: Per output port, what each of its readers assumes, by the reader's name.
+        """
         if self.is_under_way:
             raise RuntimeError("a swap is under way")
         self._new = newcomer
         self.phase, self.reason = Phase.WARMING, ""
         self._good_steps = self._slow_steps = self._unknown_steps = 0
+        self._watch = SuccessorWatch(readers)
 
     def abandon(self, reason: str) -> None:
         """End a swap that is under way in favour of the old module, without counting it as a fault."""
@@ -274,6 +285,9 @@ class Succession:
                 fault = f"{SLOW_LIMIT} steps in a row took longer than {self._slow_ns * 1e-6:g} ms"
             elif self._unknown_steps >= UNKNOWN_LIMIT:
                 fault = f"{unknown[0]}: unknown {UNKNOWN_LIMIT} times in a row, where the old module knows it"
+            for port in step.old:
+                left = self._watch.take(port, step.old[port], step.new[port])
+                fault = fault or (f"{port}: {left}" if left else None)
         if fault is not None:
             self._fail(fault)
 

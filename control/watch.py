@@ -1,6 +1,7 @@
-"""Watch: whether what arrives at a running module is like what it was trained under."""
+"""Watch: whether what arrives at a running module, or leaves it, is like what its reader was trained under."""
 
 from collections import deque
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from reflexarc.control.contracts import Assumption
 from reflexarc.control.quantities import image_quantities, position_quantities
 from reflexarc.control.values import FloatArray, Image, Odometry, PoseWithCovariance, Value
 
-__all__ = ["InputWatch"]
+__all__ = ["InputWatch", "SuccessorWatch"]
 
 _WINDOW = 50
 """Values that are looked back on: one second of a camera."""
@@ -25,7 +26,7 @@ class InputWatch:
     """
 
     def __init__(self, assumption: Assumption) -> None:
-        self._seen = assumption.seen
+        self._assumption = assumption
         self._outside: dict[str, deque[bool]] = {name: deque(maxlen=_WINDOW) for name in assumption.seen}
 
     def reset(self) -> None:
@@ -35,10 +36,8 @@ class InputWatch:
 
     def take(self, value: Value) -> None:
         """Look at a value that arrived."""
-        for name, found in _quantities(value).items():
-            if name in self._seen:
-                low, high = self._seen[name]
-                self._outside[name].append(not low <= float(found[0]) <= high)
+        for name, is_outside in _outside(value, self._assumption).items():
+            self._outside[name].append(is_outside)
 
     def departures(self) -> tuple[str, ...]:
         """Quantities that lie outside of their range now, in too many of the last values."""
@@ -47,6 +46,39 @@ class InputWatch:
             for name, window in self._outside.items()
             if len(window) == _WINDOW and sum(window) > _SHARE * _WINDOW
         )
+
+
+class SuccessorWatch:
+    """Watches whether a module's successor leaves what its readers were trained under, where it does not itself.
+
+    Args:
+        readers: Per output port, what each of its readers assumes, by the reader's name.
+    """
+
+    def __init__(self, readers: Mapping[str, Mapping[str, Assumption]]) -> None:
+        self._readers = readers
+        self._only_new: dict[tuple[str, str, str], deque[bool]] = {}
+
+    def take(self, port: str, old: Value, new: Value) -> str | None:
+        """Look at what both gave for the same inputs; the reader and quantity that is left, or None."""
+        for reader, assumption in self._readers.get(port, {}).items():
+            before = _outside(old, assumption)
+            for name, is_outside in _outside(new, assumption).items():
+                window = self._only_new.setdefault((port, reader, name), deque(maxlen=_WINDOW))
+                window.append(is_outside and not before.get(name, False))
+                if sum(window) > _SHARE * _WINDOW:
+                    return f"{name} is not as {reader} was trained under"
+        return None
+
+
+def _outside(value: Value, assumption: Assumption) -> dict[str, bool]:
+    """Per quantity of a value, whether it lies outside of what was seen; empty where nothing is known."""
+    found = _quantities(value)
+    return {
+        name: not low <= float(found[name][0]) <= high
+        for name, (low, high) in assumption.seen.items()
+        if name in found
+    }
 
 
 def _quantities(value: Value) -> dict[str, FloatArray]:

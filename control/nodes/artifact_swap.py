@@ -10,15 +10,17 @@ nine of ten, and for 3.0 and 5.5 ms where nothing was made.
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from reflexarc.control.artifacts.artifact import Artifact
-from reflexarc.control.artifacts.store import SHIPPED_STORE, find_artifact
+from reflexarc.control.artifacts.store import SHIPPED_STORE, find_artifact, load_pinned
+from reflexarc.control.contracts import Assumption
 from reflexarc.control.errors import ArtifactError, ReflexarcError
-from reflexarc.control.flow import Flow, ModuleSpec
+from reflexarc.control.flow import PLANT, Flow, ModuleSpec
 from reflexarc.control.module import Module
 from reflexarc.control.modules import make_module
 from reflexarc.control.nodes.parameters import NodeParameters
@@ -52,6 +54,11 @@ class ArtifactSwap:
         self._is_own_change = False
         node.declare_parameter(PARAMETER, "")
         node.add_on_set_parameters_callback(self._on_set)
+
+    @property
+    def artifact(self) -> Artifact | None:
+        """What runs, or None where it is not trained."""
+        return self._artifact
 
     # --- what the node tells
 
@@ -130,7 +137,9 @@ class ArtifactSwap:
             return
         self._coming, self._failure = artifact, ""
         self._swaps += 1
-        self._making = _Making(self._flow.modules[name], artifact)
+        self._making = _Making(
+            self._flow, self._flow.modules[name], artifact, self._parameters.store or SHIPPED_STORE
+        )
         self._making.start()
         self._told = self._stand()
         self._on_change()
@@ -140,7 +149,7 @@ class ArtifactSwap:
             if self._making.is_alive():
                 return
             if self._making.made is not None:
-                self._succession.begin(self._making.made)
+                self._succession.begin(self._making.made, self._making.readers)
             self._failure, self._making = self._making.failure, None
         if not self._succession.is_under_way:
             if not self._failure and self._succession.phase is Phase.DONE:
@@ -167,24 +176,37 @@ class ArtifactSwap:
 
 
 class _Making(threading.Thread):
-    """Makes a module of an artifact.
+    """Makes a module of an artifact, and reads what those assume who read its outputs.
 
     Args:
-        spec: The module's part of the flow.
+        flow: The flow.
+        spec: The module's part of it.
         artifact: The artifact.
+        store: Where the readers' artifacts are.
     """
 
-    def __init__(self, spec: ModuleSpec, artifact: Artifact) -> None:
+    def __init__(self, flow: Flow, spec: ModuleSpec, artifact: Artifact, store: Path) -> None:
         super().__init__(daemon=True)
-        self._spec, self._artifact = spec, artifact
+        self._flow, self._spec, self._artifact, self._store = flow, spec, artifact, store
         self.made: Module | None = None
+        self.readers: dict[str, dict[str, Assumption]] = {}
         self.failure = ""
 
     def run(self) -> None:
         """Leave the module, or the reason why there is none."""
         try:
+            self.readers = {port: self._assumed(port) for port in self._spec.outputs}
             self.made = make_module(self._spec, self._artifact)
         except ReflexarcError as error:
             self.failure = str(error)
         except Exception as error:  # whatever the code of a module raises on constants that are not its own
             self.failure = f"{type(error).__name__}: {error}"
+
+    def _assumed(self, port: str) -> dict[str, Assumption]:
+        assumed = {}
+        for name, reader_port in self._flow.consumers(self._spec.name, port):
+            if name != PLANT and self._flow.modules[name].artifact is not None:
+                assumes = load_pinned(self._flow, name, self._store).manifest.assumes
+                if reader_port in assumes:
+                    assumed[name] = assumes[reader_port]
+        return assumed

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from std_srvs.srv import Trigger
 
+from reflexarc.control.artifacts.artifact import Artifact
 from reflexarc.control.artifacts.store import SHIPPED_STORE, resolve_artifacts
 from reflexarc.control.errors import FlowError, did_you_mean
 from reflexarc.control.inbox import Inbox
@@ -43,7 +44,7 @@ class ModuleNode(FlowNode):
     def work(self) -> float:
         """Look after a swap; callbacks do all else."""
         if self.is_active:
-            self._swap.poll()
+            self._look_after_swap()
         return _IDLE_S
 
     def load(self) -> str:
@@ -65,10 +66,8 @@ class ModuleNode(FlowNode):
             None if spec.deadline_s is None else round(spec.deadline_s * 1e9),
         )
         self._log = StepLog(tuple(spec.inputs))
-        assumes = artifacts[name].manifest.assumes if name in artifacts else {}
-        self._watches = {port: InputWatch(assumption) for port, assumption in assumes.items()}
-        self._departed: dict[str, set[str]] = {port: set() for port in assumes}
         self._departures: Counter[str] = Counter()
+        self._watch_inputs(artifacts.get(name))
         self._deadline_timer = None
         if spec.deadline_s is not None and not self.is_lockstep:
             # Flow time passes in ticks, so that is how often a deadline can pass.
@@ -144,6 +143,18 @@ class ModuleNode(FlowNode):
             self._departed[port] = now
         return True
 
+    def _look_after_swap(self) -> None:
+        self._swap.poll()
+        if self._swap.artifact is not self._watched_for:
+            self._watch_inputs(self._swap.artifact)
+
+    def _watch_inputs(self, artifact: Artifact | None) -> None:
+        """Compare the inputs from now on with what an artifact was trained under."""
+        self._watched_for = artifact
+        assumes = artifact.manifest.assumes if artifact is not None else {}
+        self._watches = {port: InputWatch(assumption) for port, assumption in assumes.items()}
+        self._departed: dict[str, set[str]] = {port: set() for port in assumes}
+
     def _step(self, now_ns: int) -> None:
         while self._inbox.is_ready(now_ns):
             inputs = self._inbox.take(now_ns)
@@ -161,7 +172,7 @@ class ModuleNode(FlowNode):
             )
             self.health.stepped(published_ns - self.received_ns)
             self._succession.settle()
-            self._swap.poll()
+            self._look_after_swap()
 
     def _publish(self, outputs: Outputs) -> None:
         for port, value in outputs.items():

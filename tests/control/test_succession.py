@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reflexarc.control.contracts import Assumption
 from reflexarc.control.module import Module
 from reflexarc.control.ports import MessageType, Port
 from reflexarc.control.succession import (
@@ -194,6 +195,30 @@ def test_a_blind_newcomer_is_refused() -> None:
     run.steps(UNKNOWN_LIMIT)
     assert run.succession.phase is Phase.REFUSED
     assert run.succession.reason.startswith("detection: unknown")
+
+
+@pytest.mark.parametrize(("good_steps", "phase"), [(0, Phase.REFUSED), (WARM_STEPS, Phase.ROLLED_BACK)])
+def test_a_newcomer_that_leaves_what_its_reader_was_trained_under_is_dropped(good_steps, phase) -> None:
+    class Placing(Counting):
+        def step(self, inputs, now_ns):
+            self.steps += 1
+            return {
+                "detection": PoseWithCovariance(
+                    stamp_ns=now_ns,
+                    frame_id="base_link",
+                    position=np.full(3, self.name if self.steps > good_steps else 1.0),
+                    covariance=np.eye(6),
+                )
+            }
+
+    run = Run(
+        Placing(1.0), outputs={"detection": Port(type=MessageType.POSE_WITH_COVARIANCE, topic="detection")}
+    )
+    seen = Assumption(seen={"x_m": (0.0, 2.0)})
+    run.succession.begin(Placing(5.0), {"detection": {"estimation": seen}})
+    run.steps(good_steps + 11)
+    assert run.succession.phase is phase
+    assert run.succession.reason == "detection: x_m is not as estimation was trained under"
 
 
 def test_every_number_of_an_output_is_checked() -> None:

@@ -3,7 +3,7 @@ import pytest
 
 from reflexarc.control.contracts import Assumption
 from reflexarc.control.values import Image, Odometry, PoseWithCovariance, unknown_covariance
-from reflexarc.control.watch import InputWatch
+from reflexarc.control.watch import InputWatch, SuccessorWatch
 
 WINDOW = 50
 
@@ -91,3 +91,16 @@ def test_a_value_that_is_not_finite_is_outside(value):
     for _ in range(WINDOW):
         watch.take(pose(value))
     assert watch.departures() == ("x_m",)
+
+
+def test_a_successor_that_leaves_what_a_reader_was_trained_under_is_named():
+    watch = SuccessorWatch({"detection": {"estimation": Assumption(seen={"x_m": (0.0, 1.0)})}})
+    for _ in range(10):
+        assert watch.take("detection", pose(0.5), pose(2.0)) is None
+    assert watch.take("detection", pose(0.5), pose(2.0)) == "x_m is not as estimation was trained under"
+
+
+def test_where_the_old_one_leaves_it_too_it_is_not_the_successor():
+    watch = SuccessorWatch({"detection": {"estimation": Assumption(seen={"x_m": (0.0, 1.0)})}})
+    assert not any(watch.take("detection", pose(3.0), pose(2.0)) for _ in range(WINDOW))
+    assert not any(watch.take("another", pose(0.5), pose(2.0)) for _ in range(WINDOW))

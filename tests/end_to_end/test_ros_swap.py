@@ -117,6 +117,19 @@ def test_a_network_that_gives_nan_is_rolled_back_and_nothing_of_it_goes_out(term
     assert not [figure for figure in (*guard, *twin) if "finite" in figure]
 
 
+def test_a_perception_that_leaves_what_the_estimator_was_trained_under_is_refused(terminal):
+    shipped = terminal.artifacts["perception"]
+    files = {name: (shipped.folder / name).read_bytes() for name in shipped.manifest.files}
+    sigma = [[first + 5.0, *rest] for first, *rest in shipped.manifest.constants["sigma_coefficients"]]
+    constants = {**shipped.manifest.constants, "sigma_coefficients": sigma}
+    unsure = write_artifact(
+        terminal.store, shipped.manifest.model_copy(update={"constants": constants}), files
+    )
+    code, _, errors = terminal.swap("perception", unsure.digest)
+    reason = "refused: detection: sigma_m is not as estimation was trained under"
+    assert (code, errors) == (1, f"reflexarc: perception: swap to {unsure.digest[:12]} {reason}\n")
+
+
 @pytest.mark.parametrize(
     ("digest", "complaint"),
     [
