@@ -84,6 +84,8 @@ class ModuleSpec(BaseModel):
         kind: A kind of `control.modules.MODULE_KINDS`, or `package.module:Class`.
         artifact: Name of its artifact in the lock; None for a classical module.
         trigger: Inputs that make it step; several are paired by stamp.
+        patience_s: Of several triggers, the longest time in real time from the first value of a stamp until the
+            module steps without those that have not come; None where it needs all of them.
         deadline_s: Longest time between two steps, or None.
         latency_s: Declared latency from trigger to output; whole ticks.
         inputs: Source per input port.
@@ -98,6 +100,7 @@ class ModuleSpec(BaseModel):
     kind: str
     artifact: str | None = None
     trigger: tuple[str, ...] = Field(min_length=1)
+    patience_s: float | None = Field(default=None, gt=0)
     deadline_s: float | None = Field(default=None, gt=0)
     latency_s: float = Field(default=0.0, ge=0)
     inputs: dict[str, Source]

@@ -111,7 +111,8 @@ def _numbers(flow: Flow) -> Iterator[Problem]:
                     "nobody would notice silence. Only a stream 'description' has none.",
                 )
     for name, spec in flow.modules.items():
-        numbers += [(_keys(name, "deadline_s"), spec.deadline_s), (_keys(name, "latency_s"), spec.latency_s)]
+        times = ("patience_s", "deadline_s", "latency_s")
+        numbers += [(_keys(name, key), getattr(spec, key)) for key in times]
     for keys, number in numbers:
         if number is not None and not math.isfinite(number * 1e9):
             yield Problem(keys, f"{'.'.join(keys)} is {number:g}, which is too large.")
@@ -221,6 +222,11 @@ def _timing(flow: Flow, spec: ModuleSpec) -> Iterator[Problem]:
             _keys(spec.name, "deadline_s"),
             f"{spec.name}: deadline_s {spec.deadline_s:g} passes at every step: "
             f"its trigger comes every {1 / pace:g} s. Give it more than that.",
+        )
+    if spec.patience_s is not None and spec.patience_s * pace > 1 + _WHOLE:
+        yield Problem(
+            _keys(spec.name, "patience_s"),
+            f"{spec.name}: patience_s {spec.patience_s:g} is longer than the {1 / pace:g} s from step to step.",
         )
     for name, port in spec.outputs.items():
         if port.rate_hz is not None and abs(port.rate_hz - pace) > _WHOLE:

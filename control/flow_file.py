@@ -15,6 +15,7 @@ from reflexarc.control.flow_checks import Problem, check_flow
 from reflexarc.control.module import Module
 from reflexarc.control.modules import module_class
 from reflexarc.control.ports import Port
+from reflexarc.control.redundancy.members import Redundancy, member_name, write_out
 
 __all__ = ["FLOWS", "known_flows", "load_flow"]
 
@@ -23,6 +24,9 @@ FLOWS = Path(__file__).parents[1] / "launch" / "flows"
 
 _FLOW_NAME = r"[a-z][a-z0-9_]*"
 """What `Flow` demands of its name, which files and folders are named by."""
+
+_NOT_OF_A_JOB = ("name", "artifact", "training", "patience_s")
+"""What the approaches of a job have, each its own, or the voter."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Keys = tuple[str, ...]
@@ -61,6 +65,7 @@ class _Reader:
         self._path = path
         self._lines: dict[_Keys, int] = {(): 1}
         self._problems: list[Problem] = []
+        self._written_in: dict[str, tuple[_Keys, ...]] = {}
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
             if root is None:
@@ -91,8 +96,8 @@ class _Reader:
             )
         plant = self._plant(top.get("plant"))
         modules = {
-            str(name): self._module(str(name), content)
-            for name, content in self._mapping(top.get("modules"), ("modules",)).items()
+            name: self._module(name, content)
+            for name, content in self._written_out(self._mapping(top.get("modules"), ("modules",))).items()
         }
         if not modules and not self._problems:
             self._problem(("modules",), "modules: there is none.")
@@ -108,6 +113,37 @@ class _Reader:
         keys = ("plant",)
         plant = self._mapping(content, keys, ("env", "rate_hz", "outputs", "inputs", "parameters"))
         return self._model(PlantSpec, {**plant, **self._ports(plant, keys, PLANT)}, keys, PLANT)
+
+    def _written_out(self, contents: Mapping[str, Any]) -> dict[str, Any]:
+        """The modules, with the members and voters of jobs that are done in parallel in their place."""
+        found: dict[str, Any] = {}
+        for job, content in contents.items():
+            if not isinstance(content, Mapping) or "redundancy" not in content:
+                found[job] = content
+                continue
+            for name, module in self._members(job, content).items():
+                if name != job and name in contents:
+                    self._problem(("modules", name), f"{name}: is also the name of a member of {job}.")
+                found[name] = module
+        return found
+
+    def _members(self, job: str, content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        keys = ("modules", job)
+        allowed = [field for field in ModuleSpec.model_fields if field not in _NOT_OF_A_JOB]
+        declared = self._mapping(content, keys, ("redundancy", *allowed))
+        redundancy = self._model(Redundancy, declared["redundancy"], (*keys, "redundancy"), job)
+        outputs = self._mapping(declared.get("outputs"), (*keys, "outputs"))
+        if len(outputs) != 1 or not all("topic" in self._mapping(port, keys) for port in outputs.values()):
+            self._problem(keys, f"{job}: a job that is done in parallel has one output, with a topic.")
+            return {}
+        if redundancy is None:
+            return {}
+        self._written_in[job] = ((*keys, "redundancy"),)
+        for approach, spec in redundancy.approaches.items():
+            for replica in range(1, spec.replicas + 1):
+                at = (*keys, "redundancy", "approaches", approach)
+                self._written_in[member_name(job, approach, replica)] = (at, keys)
+        return write_out(job, declared, redundancy)
 
     def _module(self, name: str, content: Any) -> ModuleSpec | None:
         keys = ("modules", name)
@@ -243,7 +279,14 @@ class _Reader:
             yield f"{self._path}:{self._line(problem.keys)}: {message}"
 
     def _line(self, keys: _Keys) -> int:
-        """Line of the longest known part of a key path."""
+        """Line of the longest known part of a key path; of a member that of its approach, then that of its job."""
+        places = self._written_in.get(keys[1], ()) if keys[:1] == ("modules",) and len(keys) > 1 else ()
+        for length in range(len(keys), 2, -1):
+            for place in places:
+                if (*place, *keys[2:length]) in self._lines:
+                    return self._lines[(*place, *keys[2:length])]
+        if keys not in self._lines and places:
+            return self._lines[places[0]]
         while keys not in self._lines:
             keys = keys[:-1]
         return self._lines[keys]

@@ -6,14 +6,18 @@ Both runtimes put values in here and ask here, so the rule that decides when a m
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
+from reflexarc.control.flow import Flow, ModuleSpec
 from reflexarc.control.module import Inputs
 from reflexarc.control.ports import Port, refusal
 from reflexarc.control.values import Value
 
-__all__ = ["Inbox"]
+__all__ = ["Inbox", "make_inbox"]
 
 _UNPAIRED_LIMIT = 16
 """Values of one trigger port that wait for their partner; more than a camera has in flight at 60 Hz."""
+
+_ABSENT_AFTER = 3
+"""Steps in a row without a value, after which a port is not waited for until it speaks again in time."""
 
 
 class Inbox:
@@ -22,16 +26,31 @@ class Inbox:
     A module steps when every trigger port holds a value of one same stamp, or when its deadline has
     passed without that. A step takes the oldest such set; of the other ports it takes all that came.
 
+    Where sets may be incomplete, a module also steps on what is there of the oldest stamp: when all have come that
+    spoke lately, or when the caller says that no more is to be waited for (`is_final`). Nothing comes back to
+    a stamp once it is done with.
+
     Args:
         ports: Per input port, the port of its source.
         trigger: Ports that make the module step; more than one are paired by stamp.
         deadline_ns: Longest time between two steps, in ns of flow time, or None.
+        may_lack: Whether a set may be incomplete.
     """
 
-    def __init__(self, ports: Mapping[str, Port], trigger: Sequence[str], deadline_ns: int | None) -> None:
+    def __init__(
+        self,
+        ports: Mapping[str, Port],
+        trigger: Sequence[str],
+        deadline_ns: int | None,
+        *,
+        may_lack: bool = False,
+    ) -> None:
         self._ports = dict(ports)
         self._trigger = tuple(trigger)
         self._deadline_ns = deadline_ns
+        self._may_lack = may_lack
+        self._done_stamp: int | None = None
+        self._lacked: Counter[str] = Counter()
         self._queues: dict[str, deque[Value]] = {name: deque() for name in ports}
         self._last_step_ns = 0
         self.rejections: Counter[str] = Counter()
@@ -44,6 +63,7 @@ class Inbox:
         for queue in self._queues.values():
             queue.clear()
         self._last_step_ns = now_ns
+        self._done_stamp = None
 
     def deliver(self, port: str, value: Value) -> bool:
         """Take a value in, or refuse and count it.
@@ -55,6 +75,11 @@ class Inbox:
         if reason is not None:
             self.refuse(port, reason)
             return False
+        if self._may_lack and port in self._trigger:
+            if self._done_stamp is not None and value.stamp_ns <= self._done_stamp:  # type: ignore[union-attr]
+                self.refuse(port, "late")
+                return False
+            self._lacked[port] = 0
         queue = self._queues[port]
         queue.append(value)
         if len(self._trigger) > 1 and port in self._trigger and len(queue) > _UNPAIRED_LIMIT:
@@ -66,20 +91,39 @@ class Inbox:
         """Count a value that could not even be read."""
         self.rejections[f"{port}: {reason}"] += 1
 
-    def is_ready(self, now_ns: int) -> bool:
-        """Whether the module is to step now."""
-        return self._matching_stamp() is not None or self._is_overdue(now_ns)
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a set has begun, and could be stepped on as it is."""
+        return self._may_lack and any(self._queues[name] for name in self._trigger)
 
-    def take(self, now_ns: int) -> Inputs:
+    def is_ready(self, now_ns: int, *, is_final: bool = False) -> bool:
+        """Whether the module is to step now."""
+        return self._stamp(is_final) is not None or self._is_overdue(now_ns)
+
+    def take(self, now_ns: int, *, is_final: bool = False) -> Inputs:
         """What the module steps on; to be called once per step, when `is_ready`."""
-        stamp = self._matching_stamp()
+        stamp = self._stamp(is_final)
         self._last_step_ns = now_ns
         if stamp is None:
             self.late_steps += 1
-        return {name: self._take_port(name, stamp) for name in self._queues}
+        taken = {name: self._take_port(name, stamp) for name in self._queues}
+        if self._may_lack and stamp is not None:
+            self._done_stamp = stamp
+            self._lacked.update(name for name in self._trigger if not taken[name])
+        return taken
 
     def _is_overdue(self, now_ns: int) -> bool:
         return self._deadline_ns is not None and now_ns - self._last_step_ns >= self._deadline_ns
+
+    def _stamp(self, is_final: bool) -> int | None:
+        """The stamp to step on, or None."""
+        if not self._may_lack:
+            return self._matching_stamp()
+        waiting = {name: {v.stamp_ns for v in self._queues[name]} for name in self._trigger}  # type: ignore[union-attr]
+        oldest = min((min(stamps) for stamps in waiting.values() if stamps), default=None)
+        awaited = [name for name in self._trigger if self._lacked[name] < _ABSENT_AFTER]
+        is_complete = is_final or all(oldest in waiting[name] for name in awaited)
+        return oldest if is_complete else None
 
     def _matching_stamp(self) -> int | None:
         """The oldest stamp that all trigger ports hold; any value will do where there is one trigger port."""
@@ -107,3 +151,13 @@ class Inbox:
         queue.clear()
         queue.extend(newer)
         return taken
+
+
+def make_inbox(flow: Flow, spec: ModuleSpec) -> Inbox:
+    """The inbox of a module, as its flow declares it."""
+    return Inbox(
+        {port: flow.port(source) for port, source in spec.inputs.items()},
+        spec.trigger,
+        None if spec.deadline_s is None else round(spec.deadline_s * 1e9),
+        may_lack=spec.patience_s is not None,
+    )

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 
 from reflexarc.control.flow import PLANT, Flow
-from reflexarc.control.inbox import Inbox
+from reflexarc.control.inbox import make_inbox
 from reflexarc.control.module import Module
 from reflexarc.control.plant import Plant
 from reflexarc.control.ports import refusal
@@ -34,14 +34,7 @@ class LocalRuntime:
         self._modules = dict(modules)
         self._plant = plant
         self._tick = 0
-        self._inboxes = {
-            name: Inbox(
-                {port: flow.port(source) for port, source in spec.inputs.items()},
-                spec.trigger,
-                None if spec.deadline_s is None else round(spec.deadline_s * 1e9),
-            )
-            for name, spec in flow.modules.items()
-        }
+        self._inboxes = {name: make_inbox(flow, spec) for name, spec in flow.modules.items()}
         self._refused: Counter[str] = Counter()
         self._in_flight: dict[tuple[str, str], deque[tuple[int, Value]]] = defaultdict(deque)
         self._records: dict[str, list[StepRecord]] = {name: [] for name in flow.modules}
@@ -110,9 +103,9 @@ class LocalRuntime:
         for port in self._flow.modules[name].inputs:
             for value in self._due(name, port):
                 inbox.deliver(port, value)
-        while inbox.is_ready(now_ns):
+        while inbox.is_ready(now_ns, is_final=True):  # what belongs to this tick has come
             received_ns = time.monotonic_ns()
-            inputs = inbox.take(now_ns)
+            inputs = inbox.take(now_ns, is_final=True)
             outputs = module.step(inputs, now_ns)
             self._records[name].append(
                 StepRecord(

@@ -16,7 +16,7 @@ SOURCES = sorted(
 )
 
 LAYERS = (
-    ("control/__init__.py", "control/errors.py", "control/values.py"),
+    ("control/__init__.py", "control/errors.py", "control/redundancy/__init__.py", "control/values.py"),
     (
         "control/files.py",
         "control/frames.py",
@@ -24,7 +24,7 @@ LAYERS = (
         "control/seeds.py",
         "control/ports.py",
     ),
-    ("control/contracts.py", "control/quantities.py"),
+    ("control/contracts.py", "control/quantities.py", "control/redundancy/members.py"),
     (
         "control/artifacts/__init__.py",
         "control/artifacts/artifact.py",

@@ -10,12 +10,14 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 
+from rclpy.clock import Clock as RosClock
+from rclpy.clock_type import ClockType
 from std_srvs.srv import Trigger
 
 from reflexarc.control.artifacts.artifact import Artifact
 from reflexarc.control.artifacts.store import SHIPPED_STORE, resolve_artifacts
 from reflexarc.control.errors import FlowError, did_you_mean
-from reflexarc.control.inbox import Inbox
+from reflexarc.control.inbox import make_inbox
 from reflexarc.control.module import Outputs
 from reflexarc.control.modules import make_module
 from reflexarc.control.nodes.artifact_swap import ArtifactSwap
@@ -60,14 +62,15 @@ class ModuleNode(FlowNode):
         module = make_module(spec, artifacts.get(name))
         self._succession = Succession(module, spec.outputs, self.flow.tick_ns)
         self._swap.configure(self.flow, self.parameters, self._succession, artifacts.get(name))
-        self._inbox = Inbox(
-            {port: self.flow.port(source) for port, source in spec.inputs.items()},
-            spec.trigger,
-            None if spec.deadline_s is None else round(spec.deadline_s * 1e9),
-        )
+        self._inbox = make_inbox(self.flow, spec)
         self._log = StepLog(tuple(spec.inputs))
         self._departures: Counter[str] = Counter()
         self._watch_inputs(artifacts.get(name))
+        self._patience_timer = None
+        if spec.patience_s is not None and not self.is_lockstep:
+            wall = RosClock(clock_type=ClockType.STEADY_TIME)
+            self._patience_timer = self.create_timer(spec.patience_s, self._on_patience_ended, clock=wall)
+            self._patience_timer.cancel()
         self._deadline_timer = None
         if spec.deadline_s is not None and not self.is_lockstep:
             # Flow time passes in ticks, so that is how often a deadline can pass.
@@ -93,8 +96,9 @@ class ModuleNode(FlowNode):
 
     def unload(self) -> None:
         """Drop the module and what waits for it."""
-        if self._deadline_timer is not None:
-            self.destroy_timer(self._deadline_timer)
+        for timer in (self._deadline_timer, self._patience_timer):
+            if timer is not None:
+                self.destroy_timer(timer)
         del self._succession, self._inbox, self._log, self._watches
 
     def receive(self, port: str, value: Value) -> None:
@@ -111,7 +115,7 @@ class ModuleNode(FlowNode):
             for port, values in tick.values.items():
                 for value in values:
                     self._deliver_checked(port, value)
-            self._step(now_ns)
+            self._step(now_ns, is_final=True)
             self.finish_tick(tick.number)
 
     def refuse(self, port: str, reason: str) -> None:
@@ -155,9 +159,17 @@ class ModuleNode(FlowNode):
         self._watches = {port: InputWatch(assumption) for port, assumption in assumes.items()}
         self._departed: dict[str, set[str]] = {port: set() for port in assumes}
 
-    def _step(self, now_ns: int) -> None:
-        while self._inbox.is_ready(now_ns):
-            inputs = self._inbox.take(now_ns)
+    def _step(self, now_ns: int, *, is_final: bool = False) -> None:
+        """Step on all that can be stepped on.
+
+        Args:
+            now_ns: The flow's time.
+            is_final: Whether a set that has begun is not waited for any longer: the oldest one in real time, all
+                in lock step.
+        """
+        while self._inbox.is_ready(now_ns, is_final=is_final):
+            inputs = self._inbox.take(now_ns, is_final=is_final)
+            is_final &= self.is_lockstep
             outputs = self._succession.step(inputs, now_ns)
             self._publish(outputs)
             published_ns = time.monotonic_ns()
@@ -173,6 +185,11 @@ class ModuleNode(FlowNode):
             self.health.stepped(published_ns - self.received_ns)
             self._succession.settle()
             self._look_after_swap()
+        if self._patience_timer is not None:
+            if not self._inbox.is_waiting:
+                self._patience_timer.cancel()
+            elif self._patience_timer.is_canceled():
+                self._patience_timer.reset()
 
     def _publish(self, outputs: Outputs) -> None:
         for port, value in outputs.items():
@@ -187,6 +204,13 @@ class ModuleNode(FlowNode):
         if self.is_active:
             self.received_ns = time.monotonic_ns()
             self._step(self._now_ns())
+
+    def _on_patience_ended(self) -> None:
+        assert self._patience_timer is not None
+        self._patience_timer.cancel()
+        if self.is_active:
+            self.received_ns = time.monotonic_ns()
+            self._step(self._now_ns(), is_final=True)
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self.is_active and not self.is_lockstep

@@ -75,7 +75,9 @@ def config_digest(flow: Flow, module: str, settings: Mapping[str, Any]) -> str:
 
     A budget does not count: where it ended a training, the manifest's `completed` says so.
     """
-    spec = flow.modules[module].model_dump(mode="json", exclude={"training": {"budget_s"}})
+    spec = flow.modules[module].model_dump(
+        mode="json", exclude={"training": {"budget_s": True}, "patience_s": True}
+    )
     content = {"module": spec, "settings": dict(settings)}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

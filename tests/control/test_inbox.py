@@ -100,3 +100,64 @@ def test_a_value_without_stamp_can_trigger():
 @pytest.mark.parametrize("deadline_ns", [None, 10])
 def test_nothing_is_ready_at_the_start(deadline_ns):
     assert not inbox(["left"], deadline_ns).is_ready(0)
+
+
+def lacking():
+    return Inbox({"left": PORT, "right": PORT, "other": PORT}, ["left", "right"], None, may_lack=True)
+
+
+def test_a_set_that_may_lack_some_waits_until_no_more_is_to_come():
+    box = lacking()
+    assert not box.is_waiting
+    box.deliver("left", joints(1))
+    assert box.is_waiting
+    assert not box.is_ready(0)
+    assert box.is_ready(0, is_final=True)
+    assert stamps(box.take(0, is_final=True)) == {"left": [1], "right": [], "other": []}
+    assert not box.is_waiting
+
+
+def test_a_complete_set_is_not_waited_for():
+    box = lacking()
+    box.deliver("left", joints(1))
+    box.deliver("right", joints(1))
+    assert box.is_ready(0)
+    assert stamps(box.take(0)) == {"left": [1], "right": [1], "other": []}
+
+
+def test_nothing_comes_back_to_a_stamp_that_is_done():
+    box = lacking()
+    box.deliver("left", joints(1))
+    box.take(0, is_final=True)
+    assert not box.deliver("right", joints(1))
+    assert box.rejections == {"right: late": 1}
+    box.reset(0)
+    assert box.deliver("right", joints(1))
+
+
+def test_who_has_been_missing_is_not_waited_for_until_it_speaks_in_time():
+    box = lacking()
+    for stamp in (1, 2, 3):
+        box.deliver("left", joints(stamp))
+        assert not box.is_ready(0)
+        box.take(0, is_final=True)
+    box.deliver("left", joints(4))
+    assert box.is_ready(0)
+    box.take(0)
+    box.deliver("right", joints(5))
+    assert not box.is_ready(0)
+    box.deliver("left", joints(5))
+    assert stamps(box.take(0)) == {"left": [5], "right": [5], "other": []}
+
+
+@given(st.lists(st.tuples(st.sampled_from(["left", "right"]), st.integers(1, 6), st.booleans()), max_size=30))
+def test_stamps_that_are_stepped_on_go_up_and_each_step_has_one(arrivals):
+    box, done = lacking(), [0]
+    for port, stamp, is_final in arrivals:
+        box.deliver(port, joints(stamp))
+        while box.is_ready(0, is_final=is_final):
+            taken = box.take(0, is_final=is_final)
+            found = {value.stamp_ns for values in taken.values() for value in values}
+            assert len(found) == 1
+            done.append(found.pop())
+    assert all(first < second for first, second in zip(done, done[1:], strict=False))
