@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -160,4 +162,4 @@ def test_stamps_that_are_stepped_on_go_up_and_each_step_has_one(arrivals):
             found = {value.stamp_ns for values in taken.values() for value in values}
             assert len(found) == 1
             done.append(found.pop())
-    assert all(first < second for first, second in zip(done, done[1:], strict=False))
+    assert all(first < second for first, second in pairwise(done))
