@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reflexarc.control.errors import FlowError
 from reflexarc.control.ports import MessageType, Port
+from reflexarc.control.redundancy.members import VOTER
 
 __all__ = ["PLANT", "Flow", "ModuleSpec", "PlantSpec", "Source", "TrainingSpec"]
 
@@ -151,6 +152,23 @@ class Flow(BaseModel):
     def consumers(self, node: str, port: str) -> tuple[tuple[str, str], ...]:
         """(consumer, input port) of everything that reads an output."""
         return self._consumers.get((node, port), ())
+
+    def producers(self, source: Source) -> tuple[Source, ...]:
+        """Who makes what a source gives: the source itself, or behind a voter each of its members."""
+        if source.node == PLANT or self.modules[source.node].kind != VOTER:
+            return (source,)
+        members = self.modules[source.node].inputs.values()
+        return tuple(found for member in members for found in self.producers(member))
+
+    def readers(self, node: str, port: str) -> tuple[tuple[str, str], ...]:
+        """(reader, input port) of everything that reads an output, directly or behind a voter."""
+        found: list[tuple[str, str]] = []
+        for name, input_port in self.consumers(node, port):
+            if name != PLANT and self.modules[name].kind == VOTER:
+                found += (reader for out in self.modules[name].outputs for reader in self.readers(name, out))
+            else:
+                found.append((name, input_port))
+        return tuple(found)
 
     @cached_property
     def order(self) -> tuple[str, ...]:

@@ -20,8 +20,8 @@ def flow_violations(flow: Flow, manifests: Mapping[str, Manifest]) -> list[Viola
     for consumer, manifest in manifests.items():
         for port, assumption in manifest.assumes.items():
             source = flow.modules[consumer].inputs.get(port)
-            producer = manifests.get(source.node) if source else None
-            if source is not None and producer is not None:
-                guarantee = producer.guarantees.get(source.port, {})
-                found += compare(str(source), guarantee, f"{consumer}.{port}", assumption)
+            for producer in flow.producers(source) if source else ():
+                if producer.node in manifests:
+                    guarantee = manifests[producer.node].guarantees.get(producer.port, {})
+                    found += compare(str(producer), guarantee, f"{consumer}.{port}", assumption)
     return found

@@ -204,7 +204,7 @@ class _Making(threading.Thread):
 
     def _assumed(self, port: str) -> dict[str, Assumption]:
         assumed = {}
-        for name, reader_port in self._flow.consumers(self._spec.name, port):
+        for name, reader_port in self._flow.readers(self._spec.name, port):
             if name != PLANT and self._flow.modules[name].artifact is not None:
                 assumes = load_pinned(self._flow, name, self._store).manifest.assumes
                 if reader_port in assumes:

@@ -9,7 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Approach", "Redundancy", "member_name", "write_out"]
+__all__ = ["VOTER", "Approach", "Redundancy", "member_name", "write_out"]
+
+VOTER = "voter"
+"""Kind of the module that stands between members and readers, and whose guarantee is that of each member."""
 
 _Content = dict[str, Any]
 
@@ -98,7 +101,7 @@ def write_out(job: str, content: Mapping[str, Any], redundancy: Redundancy) -> d
             inputs[f"{name}_{replica}"] = f"{member}.{port}"
     replicas = {name: approach.replicas for name, approach in redundancy.approaches.items()}
     modules[job] = {
-        "kind": "voter",
+        "kind": VOTER,
         "trigger": list(inputs),
         "patience_s": redundancy.patience_s,
         "deadline_s": redundancy.deadline_s,

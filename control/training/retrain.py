@@ -252,9 +252,10 @@ def _is_worse(violation: Violation, already: Sequence[Violation]) -> bool:
 
 def _neighbours(flow: Flow, module: str) -> tuple[str, ...]:
     """Trained modules on the edges of a module."""
-    found = {source.node for source in flow.modules[module].inputs.values()}
+    sources = flow.modules[module].inputs.values()
+    found = {producer.node for source in sources for producer in flow.producers(source)}
     for port in flow.modules[module].outputs:
-        found |= {consumer for consumer, _ in flow.consumers(module, port)}
+        found |= {reader for reader, _ in flow.readers(module, port)}
     return tuple(name for name in flow.training_order if name in found and name != module)
 
 
