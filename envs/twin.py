@@ -28,6 +28,11 @@ _LATE_TICKS = 2
 _SENSORS = ("color", "depth", "camera_info", "joint_states")
 
 
+_WATCHDOG_TICKS = 5
+"""After so long without a command the drives come to a stop by themselves, as those of a UR5e do: its controller ends
+a motion whose commands stay away (Universal Robots, script manual, `read_timeout` of the reverse interface)."""
+
+
 class Twin:
     """One simulation on ports `color`, `depth`, `camera_info`, `joint_states`, and the input `command`.
 
@@ -147,9 +152,12 @@ class Twin:
         late: it leaves the next less time than the guard had reckoned with, so what it did not use of its
         own time is the next one's. The drives never follow faster than the limit, whatever they are told.
         """
-        if self._fresh is None:
-            return
         step = int(self.task.steps[0])
+        if self._fresh is None:
+            if step - self._followed_at > _WATCHDOG_TICKS:
+                ramp = ACCELERATION_LIMIT * TICK_S
+                self._command = np.sign(self._command) * np.maximum(np.abs(self._command) - ramp, 0.0)
+            return
         per_tick, passed = ACCELERATION_LIMIT * TICK_S, step - self._followed_at
         change = np.abs(self._fresh - self._command)
         reach = per_tick * passed + self._left_over

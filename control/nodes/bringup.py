@@ -11,6 +11,7 @@ import signal
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ _START_WITHIN_S = 60.0
 """Five processes import onnxruntime, MuJoCo and rclpy on two cores in some 4 s."""
 _TRANSITION_WITHIN_S = 30.0
 _POLL_S = 0.05
+_SETTLED_S = 5.0
+_RESPAWNS = 3
+"""A module that ends so often, each time within five seconds of its start, cannot be brought back."""
 _HALT_WITHIN_S = 0.5
 _SOON_S = 1.0
 _END_WITHIN_S = 0.7
@@ -127,6 +131,10 @@ class _Run:
         self._children = Children(directory)
         self._health: dict[str, Diagnostic] = {}
         self._episodes: list[Episode] = []
+        self._respawns: Counter[str] = Counter()
+        self._early_ends: Counter[str] = Counter()
+        self._started_at: dict[str, float] = {}
+        """When a module was last started again."""
         self._phase = "starting"
         self._names = (*reversed(flow.order), TWIN)
         """All nodes, from the actuators back to the sensors."""
@@ -176,11 +184,15 @@ class _Run:
         for name in self._names:
             # A file for each: parsing a long list of seeds takes long where it belongs to another node.
             own = {"seeds": list(seeds), "use_sim_time": False} if name == TWIN else {}
-            parameters_file = self._directory / f"{name}.yaml"
-            parameters_file.write_text(json.dumps({name: {"ros__parameters": common | own}}))  # JSON is YAML
-            module = f"{_NODES}.twin_node" if name == TWIN else f"{_NODES}.module_node"
-            arguments = ["--ros-args", "-r", f"__node:={name}", "--params-file", str(parameters_file)]
-            self._children.start(name, module, arguments)
+            parameters = json.dumps({name: {"ros__parameters": common | own}})  # JSON is YAML
+            (self._directory / f"{name}.yaml").write_text(parameters)
+            self._start_node(name)
+
+    def _start_node(self, name: str, *more: str) -> None:
+        module = f"{_NODES}.twin_node" if name == TWIN else f"{_NODES}.module_node"
+        parameters_file = str(self._directory / f"{name}.yaml")
+        arguments = ["--ros-args", "-r", f"__node:={name}", "--params-file", parameters_file, *more]
+        self._children.start(name, module, arguments)
 
     def _up(self, client: "LifecycleClient") -> None:
         until = time.monotonic() + _START_WITHIN_S
@@ -204,9 +216,25 @@ class _Run:
 
     def _watch(self, client: "LifecycleClient") -> None:
         while not (self._directory / "result.json").exists():
+            if self._clock == "realtime":
+                self._respawn_dead()
             self._check()
             client.spin(_POLL_S)
             self._read_episodes()
+
+    def _respawn_dead(self) -> None:
+        """Start modules again that have ended; they come up by themselves, since all others are there already.
+
+        In lock step nobody can go on without one of them, and nobody at all without the twin.
+        """
+        for name in self._children.dead():
+            now = time.monotonic()
+            has_settled = now - self._started_at.get(name, -_SETTLED_S) >= _SETTLED_S
+            self._early_ends[name] = 0 if has_settled else self._early_ends[name] + 1
+            if name != TWIN and self._early_ends[name] < _RESPAWNS:
+                self._respawns[name] += 1
+                self._started_at[name] = now
+                self._start_node(name, "-p", "autostart:=true")
 
     def _check(self) -> None:
         if self._signals:
@@ -259,6 +287,8 @@ class _Run:
                     f"{name} ended without its records: {self._children.reason(name)}"
                 )
             records[name], rejections[name] = read_steps(path)
+            if self._respawns[name]:
+                rejections[name] = {**rejections[name], "ended and was started again": self._respawns[name]}
         if result["faults"]:
             rejections[TWIN] = result["faults"]
         return RunResult(

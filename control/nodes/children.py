@@ -39,7 +39,7 @@ class Children:
 
     def start(self, name: str, module: str, arguments: Sequence[str]) -> None:
         """Start `python -m module arguments`."""
-        with self._log_path(name).open("wb") as log:
+        with self._log_path(name).open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -49,6 +49,10 @@ class Children:
                 # SPT_NOENV: setproctitle is not to write the title over the environment that /proc shows.
                 env={**os.environ, LAUNCHER_PID: str(os.getpid()), "SPT_NOENV": "1"},
             )
+
+    def dead(self) -> list[str]:
+        """Those that have ended."""
+        return [name for name, process in self._processes.items() if process.poll() is not None]
 
     def check(self, *names: str) -> None:
         """Make sure that these are alive, or all.

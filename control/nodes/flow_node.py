@@ -142,6 +142,18 @@ class FlowNode(LifecycleNode):
         """Free everything."""
         return self._transition(self._cleanup)
 
+    def begin(self) -> None:
+        """Configure and activate, where nobody else does.
+
+        Raises:
+            RuntimeUnavailableError: It cannot.
+        """
+        if not self.get_parameter("autostart").value:
+            return
+        for transition in (self.trigger_configure, self.trigger_activate):
+            if transition() is not TransitionCallbackReturn.SUCCESS:
+                raise RuntimeUnavailableError(f"{self.get_name()}: did not come up; its log says why.")
+
     def end(self) -> None:
         """Stop and hold still before the process ends, if that was not done yet."""
         if self.is_active:

@@ -23,12 +23,14 @@ class NodeParameters:
         clock: `lockstep` or `realtime`.
         store: Folder of the artifacts, or None for those that come with the project.
         run_directory: Where the node leaves its records, or None to leave none.
+        autostart: Whether the node configures and activates itself, as one does that takes a dead one's place.
     """
 
     flow: str
     clock: Clock
     store: Path | None
     run_directory: Path | None
+    autostart: bool
 
     def load_flow(self) -> Flow:
         """The flow that the node belongs to.
@@ -46,6 +48,7 @@ class NodeParameters:
         """Declare them, with the defaults for a node that is started by hand."""
         for name, default in {"flow": "", "clock": "realtime", "store": "", "run_directory": ""}.items():
             node.declare_parameter(name, default)
+        node.declare_parameter("autostart", False)
 
     @staticmethod
     def read(node: Node) -> "NodeParameters":
@@ -71,4 +74,5 @@ class NodeParameters:
             clock=cast(Clock, clock),
             store=Path(store) if store else None,
             run_directory=Path(run_directory) if run_directory else None,
+            autostart=node.get_parameter("autostart").get_parameter_value().bool_value,
         )

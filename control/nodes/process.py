@@ -37,6 +37,9 @@ _END_WITHIN_S = 2
 class HostedNode(Protocol):
     """What `host` needs of a node."""
 
+    def begin(self) -> None:
+        """Called once, before anything else."""
+
     def work(self) -> float:
         """Do what is due; return after how many seconds to be called again at the latest."""
 
@@ -87,6 +90,7 @@ def _spin(node: HostedNode, is_ending: Callable[[], bool]) -> None:
     executor = make_executor()
     executor.add_node(cast(Node, node))
     try:
+        node.begin()
         while not is_ending():
             # Not `spin_once`, which would come back to Python after every callback. Nobody completes the
             # future; a new one each time, as the default executor leaves a callback in it.

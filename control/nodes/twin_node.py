@@ -10,7 +10,7 @@ the twin's marker. The run directory gets a line per episode, and a result when 
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from importlib import import_module
 from typing import Any
@@ -42,6 +42,7 @@ RESULT_FILE = "result.json"
 _IDLE_S = 0.1
 _SOON_S = 0.005
 _RESET_WITHIN_S = 10.0
+_ASK_AGAIN_S = 0.5
 """A module's reset takes microseconds; the rest is for a loaded machine."""
 
 _DRAIN_NS = 30_000_000
@@ -223,22 +224,26 @@ class TwinNode(FlowNode):
     def _request_resets(self) -> None:
         self._phase = _Phase.RESETTING
         self._settled_ns: int | None = None
-        self._resets: dict[str, Any] = {
-            name: client.call_async(Trigger.Request()) for name, client in self._reset_clients.items()
-        }
+        self._resets: dict[str, Any] = {}
+        self._ask_for_resets(self._reset_clients)
         self._reset_until = time.monotonic() + _RESET_WITHIN_S
 
+    def _ask_for_resets(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._resets[name] = self._reset_clients[name].call_async(Trigger.Request())
+        self._ask_again_at = time.monotonic() + _ASK_AGAIN_S
+
     def _begin_when_reset(self) -> float:
-        waiting = [name for name, future in self._resets.items() if not future.done()]
+        waiting = [name for name, f in self._resets.items() if not f.done() or not f.result().success]
         if waiting and time.monotonic() > self._reset_until:
             raise RuntimeUnavailableError(
                 f"twin: {', '.join(waiting)} did not reset. Is that node still running?"
             )
         if waiting:
+            # A module that has died in the meantime is asked once it has been started again.
+            if time.monotonic() > self._ask_again_at:
+                self._ask_for_resets(waiting)
             return _SOON_S
-        for name, future in self._resets.items():
-            if not future.result().success:
-                raise RuntimeUnavailableError(f"twin: {name} did not reset: {future.result().message}.")
         # What the last episode still had under way comes in now, and is dropped where the next one begins.
         if self._settled_ns is None:
             self._settled_ns = time.monotonic_ns() + _DRAIN_NS

@@ -1,5 +1,6 @@
 """Whatever ends a run, the robot is halted, no process stays, and nothing is left in /dev/shm."""
 
+import json
 import os
 import shutil
 import signal
@@ -74,21 +75,63 @@ def test_a_module_that_hangs_does_not_keep_the_others():
         assert wait_until_gone(family, within_s=0) == []
 
 
-def test_a_node_that_dies_is_named_and_takes_the_run_down(ros_domain):
+def kill(process, name):
+    """Kill a node of a run with SIGKILL, as soon as it lives; its process id."""
+    until = time.monotonic() + 20
+    while name not in (family := children_of(process.pid)).values():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    victim = next(pid for pid, node in family.items() if node == name)
+    os.kill(victim, signal.SIGKILL)
+    return victim
+
+
+def ends_naming(process, name):
+    """The run ends, and says that a node was killed; what that logged is kept."""
+    family = children_of(process.pid)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert wait_until_gone(family, within_s=0) == []
+    line = errors.strip().splitlines()[-1]
+    assert line.startswith(f"{name} ended (killed by SIGKILL): ")
+    log = Path(line.rpartition("(log: ")[2].removesuffix(")"))
+    assert log.name == f"{name}.log"
+    shutil.rmtree(log.parent)
+
+
+@pytest.mark.parametrize(("clock", "name"), [("lockstep", "smoother"), ("realtime", "twin")])
+def test_a_node_that_nobody_can_go_on_without_takes_the_run_down(clock, name):
+    with launcher(clock, MANY) as process:
+        wait_until_running(process)
+        kill(process, name)
+        ends_naming(process, name)
+
+
+def test_a_module_that_dies_in_real_time_is_started_again_and_the_run_goes_on():
+    with launcher("realtime", 60) as process:
+        wait_until_running(process)
+        victim = kill(process, "smoother")
+        until = time.monotonic() + 10
+        while "smoother" not in children_of(process.pid).values():
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert victim not in children_of(process.pid)
+        output, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, "")
+    words = output.splitlines()[-1].split(maxsplit=3)
+    assert (words[0], float(words[2])) == ("result", 0.0)
+    assert json.loads(words[3])["smoother"]["ended and was started again"] == 1
+
+
+def test_a_module_that_dies_again_and_again_takes_the_run_down():
     with launcher("realtime", MANY) as process:
         wait_until_running(process)
-        family = children_of(process.pid)
-        victim = next(pid for pid, name in family.items() if name == "smoother")
-        os.kill(victim, signal.SIGKILL)
-        _, errors = process.communicate(timeout=10)
-        assert process.returncode == 1
-        assert wait_until_gone(family, within_s=0) == []
-    line = errors.strip().splitlines()[-1]
-    assert line.startswith("smoother ended (killed by SIGKILL): ")
-    # What it logged is kept, since it ended by itself.
-    log = Path(line.rpartition("(log: ")[2].removesuffix(")"))
-    assert log.name == "smoother.log"
-    shutil.rmtree(log.parent)
+        for _ in range(4):
+            victim = kill(process, "smoother")
+            until = time.monotonic() + 10
+            while victim in children_of(process.pid) and time.monotonic() < until:
+                time.sleep(0.02)
+        ends_naming(process, "smoother")
 
 
 def test_nodes_end_when_the_launcher_is_killed(tmp_path):

@@ -38,6 +38,21 @@ def sway(tick):
     return 0.5 * np.sin(0.1 * tick + np.arange(6))
 
 
+def test_the_drives_stop_by_themselves_when_commands_stay_away():
+    twin = twin_of("reflexarc/ArmCatch-v0")
+    twin.reset(0, START_NS)
+    twin.accept("command", Float64Array(data=np.full(6, STEP)))
+    commands = []
+    for _ in range(9):
+        twin.advance()
+        commands.append(twin.task.command[0, 0])
+    assert commands[:6] == [STEP] * 6
+    assert not any(commands[6:])
+    twin.accept("command", Float64Array(data=np.full(6, STEP)))
+    twin.advance()
+    assert twin.score()["unsafe_commands"] == 0
+
+
 @pytest.mark.parametrize("task_id", TASKS)
 def test_the_same_seed_and_commands_give_the_states_of_the_environment(task_id):
     env = gymnasium.make(task_id, render_mode="rgb_array").unwrapped  # with its clutter in place
