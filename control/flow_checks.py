@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from reflexarc.control.errors import FlowError, did_you_mean
+from reflexarc.control.errors import FlowError, ValueRefusedError, did_you_mean
 from reflexarc.control.flow import PLANT, Flow, ModuleSpec, Source
 from reflexarc.control.kinematics import DenavitHartenberg
 from reflexarc.control.modules import module_class
@@ -140,10 +140,14 @@ def _sources(flow: Flow) -> Iterator[Problem]:
 
 
 def _ports(flow: Flow, spec: ModuleSpec) -> Iterator[Problem]:
-    needs = module_class(spec.kind)
     declared_inputs = {name: flow.port(source) for name, source in spec.inputs.items()}
-    yield from _against(spec, "inputs", declared_inputs, needs.input_needs)
-    yield from _against(spec, "outputs", spec.outputs, needs.output_needs)
+    try:
+        input_needs, output_needs = module_class(spec.kind).needs(spec.parameters, spec.outputs)
+    except ValueRefusedError as error:
+        yield Problem(_keys(spec.name, "parameters"), f"{spec.name}: {error}")
+        return
+    yield from _against(spec, "inputs", declared_inputs, input_needs)
+    yield from _against(spec, "outputs", spec.outputs, output_needs)
     for name, source in spec.inputs.items():
         yield from _expectations(flow, spec, name, source)
     frames = {name: flow.port(spec.inputs[name]).frame for name in spec.trigger if name in spec.inputs}

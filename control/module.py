@@ -40,6 +40,21 @@ class Module(ABC):
     output_needs: ClassVar[Mapping[str, PortNeed]]
     needs_artifact: ClassVar[bool] = True
 
+    @classmethod
+    def needs(
+        cls, parameters: Mapping[str, Any], outputs: Mapping[str, Port]
+    ) -> tuple[Mapping[str, PortNeed], Mapping[str, PortNeed]]:
+        """What it expects of its inputs and makes of its outputs, as one place in a flow declares it.
+
+        Args:
+            parameters: The module's `parameters` of the flow file.
+            outputs: Its output ports.
+
+        Raises:
+            ValueRefusedError: A parameter cannot be right.
+        """
+        return cls.input_needs, cls.output_needs
+
     @abstractmethod
     def __init__(
         self, parameters: Mapping[str, Any], outputs: Mapping[str, Port], artifact: Artifact | None

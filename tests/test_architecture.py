@@ -24,7 +24,7 @@ LAYERS = (
         "control/seeds.py",
         "control/ports.py",
     ),
-    ("control/contracts.py", "control/quantities.py", "control/redundancy/members.py"),
+    ("control/contracts.py", "control/quantities.py", "control/redundancy/"),
     (
         "control/artifacts/__init__.py",
         "control/artifacts/artifact.py",

@@ -13,6 +13,7 @@ MODULE_KINDS = {
     "perception": "reflexarc.control.modules.perception:Perception",
     "estimation": "reflexarc.control.modules.estimation:Estimation",
     "policy": "reflexarc.control.modules.policy:Policy",
+    "voter": "reflexarc.control.modules.voter:Voter",
     "guard": "reflexarc.control.modules.guard:Guard",
 }
 """Short names of the kinds that come with the project; any other kind is written `package.module:Class`."""
