@@ -223,8 +223,8 @@ class _Reader:
             for entry in error.errors():
                 where = tuple(str(part) for part in entry["loc"])
                 if entry["type"] == "extra_forbidden":
-                    hint = did_you_mean(where[-1], model.model_fields)
-                    message = f"{who}: unknown key '{where[-1]}'. {hint}"
+                    hint = f" {did_you_mean(where[0], model.model_fields)}" if len(where) == 1 else ""
+                    message = f"{who}: unknown key '{'.'.join(where)}'.{hint}"
                 elif not where:
                     message = f"{who}: {entry['input']!r}, expected a mapping."
                 elif entry["type"] == "missing":

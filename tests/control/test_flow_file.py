@@ -398,3 +398,80 @@ def test_a_flow_that_is_not_there_names_the_nearest(tmp_path):
     path.mkdir()
     with pytest.raises(FlowError, match=r"no such flow \(Is a directory"):
         load_flow(str(path))
+
+
+REDUNDANT = (FLOWS / "arm_catch_3x3.yaml").read_text(encoding="utf-8")
+
+
+def changed(old, new):
+    assert old in REDUNDANT, f"{old!r} is not in the flow file any more"
+    return REDUNDANT.replace(old, new)
+
+
+def test_a_job_that_is_done_in_parallel_becomes_members_and_a_voter():
+    flow = load_flow("arm_catch_3x3")
+    members = [name for name in flow.modules if name.startswith("estimation_")]
+    assert len(members) == 9
+    assert flow.modules["estimation"].kind == "voter"
+    assert tuple(str(source) for source in flow.modules["estimation"].inputs.values()) == tuple(
+        f"{name}.odometry" for name in members
+    )
+    assert {flow.modules[name].artifact for name in members} == {
+        "estimation_filter",
+        "estimation_kalman",
+        "estimation_attention",
+    }
+    assert str(flow.modules["policy"].inputs["odometry"]) == "estimation.odometry"
+    assert flow.order.index("estimation") > max(flow.order.index(name) for name in members)
+    assert len(flow.training_order) == 5
+
+
+KALMAN = "        kalman: {replicas: 3, training"
+
+
+@pytest.mark.parametrize(
+    ("text", "said_at", "complaint"),
+    [
+        (
+            changed(KALMAN, "        kalman: {replicas: 0, training"),
+            "kalman: {",
+            "estimation: approaches.kalman.replicas is 0: Input should be greater than or equal to 1.",
+        ),
+        (
+            changed("position_tolerance_m: 0.02", "position_tolerance_m: 1.0e-12"),
+            "parameters:\n        # In real time",
+            "estimation: voter: parameter position_tolerance_m: "
+            "Input should be greater than or equal to 0.000000001.",
+        ),
+        (
+            changed("patience_s: 0.008", "patience_s: 0.5"),
+            "patience_s",
+            "estimation: patience_s 0.5 is longer than the 0.01 s from step to step.",
+        ),
+        (
+            changed(KALMAN, "        kalman: {replicas: 3, kind: perception, training"),
+            "inputs:\n      detection",
+            "estimation_kalman: input 'color' (sensor_msgs/Image) is missing.",
+        ),
+        (
+            changed("    redundancy:", "    artifact: mine\n    redundancy:"),
+            "artifact: mine",
+            "modules.estimation: unknown key 'artifact'.",
+        ),
+        (
+            changed(KALMAN, "        kalman: {replicas: 3, trains: 1, training"),
+            "kalman: {",
+            "estimation: unknown key 'approaches.kalman.trains'.",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_job_is_said_where_the_file_says_it(text, said_at, complaint, tmp_path):
+    line = text.count("\n", 0, text.index(said_at)) + 1
+    found = problems(tmp_path / "flow.yaml", text)
+    assert any(problem.startswith(f"{line}: {complaint}") for problem in found), found
+
+
+def test_a_member_cannot_have_the_name_of_another_module(tmp_path):
+    text = changed("  policy:\n", "  estimation_kalman_2:\n")
+    found = problems(tmp_path / "flow.yaml", text)
+    assert any("estimation_kalman_2: is also the name of a member of estimation." in line for line in found)

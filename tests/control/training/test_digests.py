@@ -28,6 +28,7 @@ CANNOT_CHANGE_A_RESULT = {
     "kinematics": "the fields of a table; what is computed of it in training is in policy_network",
     "module": "a protocol",
     "modules/network": "runs an ONNX model; the options of its session do not change a result",
+    "redundancy/members": "writes out what a flow file says; what of it counts is in the digest of the configuration",
     "ports": "plain data; they are in the digest of the configuration",
     "values": "plain data",
 }
