@@ -139,3 +139,16 @@ def test_a_cycle_of_training_needs_is_refused():
     path, _, rest = str(refused.value).partition(": ")
     assert path in {"first -> last -> first", "last -> first -> last"}
     assert rest == "a cycle of training needs. One of them has to be trained without the other."
+
+
+def test_behind_a_voter_are_its_members_and_before_it_their_readers():
+    flow = load_flow("arm_catch_3x3")
+    source = flow.modules["policy"].inputs["odometry"]
+    producers = flow.producers(source)
+    assert [producer.node for producer in producers] == list(
+        name for name in flow.modules if name.startswith("estimation_")
+    )
+    assert {producer.port for producer in producers} == {"odometry"}
+    assert flow.readers("estimation_kalman_2", "odometry") == (("policy", "odometry"),)
+    detection = flow.modules["estimation_kalman"].inputs["detection"]
+    assert flow.producers(detection) == (detection,)

@@ -67,3 +67,16 @@ def test_an_assumption_of_an_input_that_the_module_does_not_have_is_left_out(man
     # As of an artifact of another kind under this name, which the run time refuses.
     strange = manifest("policy", assumes={"detection": Assumption(bounds={"bias_m": 0.0})})
     assert flow_violations(FLOW, {**manifests, "policy": strange}) == []
+
+
+def test_behind_a_voter_each_approach_has_to_keep_the_contract():
+    flow = load_flow("arm_catch_3x3")
+    manifests = {
+        "policy": manifest("policy", assumes={"odometry": Assumption(bounds={"lag_s": 0.02})}),
+        **{
+            name: manifest("estimation", guarantees={"odometry": {"lag_s": lag_s}})
+            for name, lag_s in {"estimation_filter": 0.01, "estimation_kalman": 0.03}.items()
+        },
+    }
+    (found,) = flow_violations(flow, manifests)
+    assert (found.producer, found.consumer) == ("estimation_kalman.odometry", "policy.odometry")
