@@ -73,6 +73,27 @@ def evaluate(
 
 
 @app.command()
+def campaign(
+    flow: FlowOption = "arm_catch_3x3",
+    faults: Annotated[int, typer.Option("--faults", help="How many; one per episode.")] = 50,
+    seed: SeedOption = 0,
+    module: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--module", help="Hit this one; repeatable. Without it, all that stands behind a voter, or all."
+        ),
+    ] = None,
+    json: JsonOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Let modules go wrong at random, in one process and in lock step, and report what the flow made of it."""
+    with _told():
+        from reflexarc.control.commands.campaign import run_campaign_command
+
+        run_campaign_command(flow, faults, seed, module or (), json, store)
+
+
+@app.command()
 def train(
     flow: FlowOption = "arm_catch",
     module: Annotated[

@@ -68,8 +68,26 @@ class LocalRuntime:
             rejections=rejections,
         )
 
-    def run_episode(self, seed: int) -> Episode:
-        """Reset everything, then tick until the plant says that the episode is over."""
+    @property
+    def now_ns(self) -> int:
+        """The flow's time."""
+        return self._tick * self._flow.tick_ns
+
+    def rejections(self) -> Counter[str]:
+        """Everything that was refused so far, as `node: reason`."""
+        counts = Counter({f"twin: {reason}": n for reason, n in self._refused.items()})
+        for name, module in self._modules.items():
+            for reasons in (self._inboxes[name].rejections, module.rejections):
+                counts.update({f"{name}: {reason}": n for reason, n in reasons.items()})
+        return counts
+
+    def run_episode(self, seed: int, on_tick: Callable[[int], None] | None = None) -> Episode:
+        """Reset everything, then tick until the plant says that the episode is over.
+
+        Args:
+            seed: Decides the episode.
+            on_tick: Called after each tick with its time, ns.
+        """
         now_ns = self._tick * self._flow.tick_ns
         self._in_flight.clear()
         for name, module in self._modules.items():
@@ -79,6 +97,8 @@ class LocalRuntime:
         first_tick = self._tick
         while not self._plant.is_over:
             self.tick()
+            if on_tick is not None:
+                on_tick(self.now_ns)
         return Episode(seed=seed, ticks=self._tick - first_tick, score=dict(self._plant.score()))
 
     def tick(self) -> None:

@@ -39,6 +39,7 @@ LAYERS = (
     ("control/flow_checks.py", "control/flow_file.py"),
     ("control/inbox.py", "control/succession.py", "control/trace.py", "control/run_result.py"),
     ("control/local.py", "control/report.py"),
+    ("control/campaign.py",),
     ("envs/",),
     ("control/nodes/", "control/training/"),
     ("control/commands/",),
