@@ -70,17 +70,18 @@ def train_flow(
         try:
             while pending or running:
                 for name in [name for name in pending if _is_ready(flow, name, {*pending, *running})]:
+                    if runner is not None and len(running) >= runner.slots:
+                        break  # a draft reads all code: a fifth of a second that the trainings want for themselves
                     manifest = draft_manifest(flow, name, seed, settings.get(name), store)
                     if _is_up_to_date(manifest, store, flow):
                         pending.remove(name)
                         bars.say(f"{name}: up to date")
                         continue
                     runner = runner or make_executor(executor)
-                    if len(running) < runner.slots:
-                        pending.remove(name)
-                        running.add(name)
-                        begun[name] = time.monotonic()
-                        runner.start(_request(flow, name, manifest, store, log_dir))
+                    pending.remove(name)
+                    running.add(name)
+                    begun[name] = time.monotonic()
+                    runner.start(_request(flow, name, manifest, store, log_dir))
                 if runner is None or not running:
                     continue
                 for event in runner.events():
