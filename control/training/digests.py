@@ -31,8 +31,6 @@ _CODE: Mapping[str, tuple[str, ...]] = {
         "modules/estimation",
         "modules/perception",
         "training/dataset",
-        "training/network_attention",
-        "training/network_kalman",
         "training/networks",
         "training/recipe_sequence",
         "training/recording",

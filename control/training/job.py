@@ -129,8 +129,6 @@ def settings_for(module: str, defaults: Settings, changes: Mapping[str, Any]) ->
         fits = isinstance(value, known[name]) or (known[name] is float and isinstance(value, int))
         if not fits or isinstance(value, bool):  # True is an int in Python
             raise TrainingError(f"{module}: setting '{name}' is {value!r}, expected {known[name].__name__}.")
-        if isinstance(value, str):
-            continue
         if not math.isfinite(value):
             raise TrainingError(f"{module}: setting '{name}' is {value!r}; it has to be finite.")
         if value <= 0 and name != "log_std":
