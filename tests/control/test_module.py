@@ -2,13 +2,14 @@ import pytest
 
 from reflexarc.control.module import Module
 from reflexarc.control.modules import MODULE_KINDS, module_class
+from reflexarc.control.redundancy.members import VOTER
 
 
 @pytest.mark.parametrize("kind", MODULE_KINDS)
 def test_every_kind_says_what_it_reads_and_makes(kind):
     found = module_class(kind)
     assert issubclass(found, Module)
-    assert found.input_needs
+    assert found.input_needs or kind == VOTER, "a voter's inputs are its members, see modules/test_voter.py"
     assert found.output_needs
 
 

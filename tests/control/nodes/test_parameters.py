@@ -29,7 +29,9 @@ def test_they_are_read_as_they_were_given(read, tmp_path):
 
 def test_a_node_by_hand_runs_in_real_time_and_writes_nothing(read):
     parameters = read("flow:=arm_catch")
-    assert parameters == NodeParameters(flow="arm_catch", clock="realtime", store=None, run_directory=None)
+    assert parameters == NodeParameters(
+        flow="arm_catch", clock="realtime", store=None, run_directory=None, autostart=False
+    )
 
 
 def test_a_flow_is_needed(read):
