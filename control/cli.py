@@ -74,7 +74,7 @@ def evaluate(
 
 @app.command()
 def campaign(
-    flow: FlowOption = "arm_catch",
+    flow: FlowOption = "arm_catch_3x3",
     faults: Annotated[int, typer.Option("--faults", help="How many; one per episode.")] = 50,
     seed: SeedOption = 0,
     module: Annotated[

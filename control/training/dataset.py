@@ -1,6 +1,6 @@
 """Datasets: roll-outs of a batched environment, as images with labels and as recorded detections."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +78,7 @@ def labelled_images(
 def record_detections(
     task_id: str,
     camera: CameraChange,
-    detector: Detector,
+    detectors: Sequence[Detector],
     episodes: int,
     ticks: int,
     seed: int,
@@ -86,7 +86,7 @@ def record_detections(
 ) -> DetectionRecording:
     """Episodes as a frozen perception really saw them, frame by frame, without delay or loss.
 
-    An episode longer than `ticks` is cut into several.
+    An episode longer than `ticks` is cut into several. Of several perceptions each sees every n-th episode.
     """
     rng = np.random.default_rng(seed)
     count = min(_ENVIRONMENTS, episodes)
@@ -108,9 +108,14 @@ def record_detections(
         exposed = active[truth.step[active] % FRAMES.every_ticks == 0]
         if len(exposed):
             frames = env.task.render(exposed)
-            found, covariance = detector(frames.color, frames.depth, env.task.mount.intrinsics)
-            seen[row[exposed], tick[exposed]] = found
-            sigma[row[exposed], tick[exposed]] = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+            for which, detector in enumerate(detectors):
+                mine = row[exposed] % len(detectors) == which
+                if not mine.any():
+                    continue
+                found, covariance = detector(frames.color[mine], frames.depth[mine], env.task.mount.intrinsics)
+                at = row[exposed[mine]], tick[exposed[mine]]
+                seen[at] = found
+                sigma[at] = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
         env.step_async(wander())
         done = env.step_wait()[2]
         tick += 1

@@ -22,6 +22,7 @@ _CODE: Mapping[str, tuple[str, ...]] = {
     "supervised": (
         "modules/perception",
         "training/dataset",
+        "training/network_classical",
         "training/networks",
         "training/recipe_supervised",
         "training/recording",
@@ -31,6 +32,8 @@ _CODE: Mapping[str, tuple[str, ...]] = {
         "modules/estimation",
         "modules/perception",
         "training/dataset",
+        "training/network_attention",
+        "training/network_kalman",
         "training/networks",
         "training/recipe_sequence",
         "training/recording",

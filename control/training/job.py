@@ -28,6 +28,9 @@ Settings = TypeVar("Settings")
 HELD_OUT = 500_000_000
 """Added to a training's seed for what it is measured on. Evaluation episodes have seeds from 10^9 on."""
 
+_NEXT_DRAW = 1_000_000
+"""From a draw of training data to the next, so far apart that trainings with other seeds share nothing."""
+
 _EXTRA_TICK = 0.2
 """Share of detections that are taken to need one more tick, so that a loaded machine is no surprise."""
 
@@ -58,23 +61,40 @@ class Job:
     checkpoints: Checkpoints
     progress: Progress
 
+    def needs(self, kind: str) -> tuple[Artifact, ...]:
+        """The upstream artifacts of a kind, in the order in which the training names them.
+
+        Raises:
+            TrainingError: The training does not name any.
+        """
+        found = tuple(artifact for artifact in self.upstream.values() if artifact.manifest.kind == kind)
+        if not found:
+            raise TrainingError(
+                f"{self.spec.name}: its training needs a module of kind '{kind}', and names none. "
+                f"Add it to training.needs in the flow file of {self.flow.name}."
+            )
+        return found
+
     def need(self, kind: str) -> Artifact:
         """The one upstream artifact of a kind.
 
         Raises:
-            TrainingError: The training does not name one.
+            TrainingError: The training does not name one, or names several.
         """
-        found = [artifact for artifact in self.upstream.values() if artifact.manifest.kind == kind]
-        if len(found) != 1:
+        first, *others = self.needs(kind)
+        if others:
             raise TrainingError(
-                f"{self.spec.name}: its training needs one module of kind '{kind}', and names {len(found)}. "
-                f"Add it to training.needs in the flow file of {self.flow.name}."
+                f"{self.spec.name}: its training needs one module of kind '{kind}', and names {1 + len(others)}."
             )
-        return found[0]
+        return first
 
     def camera(self) -> CameraPose:
-        """Where the frozen perception takes the camera to be."""
-        return camera_pose(self.need("perception").manifest.constants)
+        """Where the frozen perception takes the camera to be; of several, the first."""
+        return camera_pose(self.needs("perception")[0].manifest.constants)
+
+    def own_seed(self, draw: int) -> int:
+        """Seed of the training data, which of several draws (from 1 on) it is to be."""
+        return self.seed + (draw - 1) * _NEXT_DRAW
 
     def camera_change(self) -> CameraChange:
         """How the flow's camera departs from that of its environment."""
@@ -129,6 +149,8 @@ def settings_for(module: str, defaults: Settings, changes: Mapping[str, Any]) ->
         fits = isinstance(value, known[name]) or (known[name] is float and isinstance(value, int))
         if not fits or isinstance(value, bool):  # True is an int in Python
             raise TrainingError(f"{module}: setting '{name}' is {value!r}, expected {known[name].__name__}.")
+        if isinstance(value, str):
+            continue
         if not math.isfinite(value):
             raise TrainingError(f"{module}: setting '{name}' is {value!r}; it has to be finite.")
         if value <= 0 and name != "log_std":

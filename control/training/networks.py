@@ -1,5 +1,6 @@
 """The torch networks of perception and estimation; each normalises its own inputs, so that ONNX carries all of it."""
 
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -19,17 +20,34 @@ _TRUST, _LONGEST_TRUST_S = 0.5, 0.6
 the start of a throw is soon given up, a ball that is hidden for half a second is waited for."""
 
 
+_CHANNELS: Mapping[str, tuple[float, ...]] = {
+    "color_depth": (1.0, 1.0, 1.0, 1.0, 1.0),
+    "color": (1.0, 1.0, 1.0, 0.0, 0.0),
+    "depth": (0.0, 0.0, 0.0, 1.0, 1.0),
+}
+"""What a network looks at of red, green, blue, depth, and whether depth was measured."""
+
+
 class HeatMapNetwork(nn.Module):
-    """Colour and depth to the logits of 'this pixel shows the ball'.
+    """Colour and depth, or one of them, to the logits of 'this pixel shows the ball'.
 
     Five convolutions at half resolution, two of them dilated so that a look-alike's size is in the field
     of view of each pixel, then a pixel shuffle (Shi et al., CVPR 2016) back to full resolution.
 
     Shape: color (B, H, W, 3) uint8 and depth (B, H, W) float32 in m to (B, H, W).
+
+    Args:
+        sees: `color_depth`, `color` or `depth`. The exported graph has both inputs in any case, so that it takes the
+            place of any other; what it does not look at is zero to it.
+        channels: Width.
     """
 
-    def __init__(self, channels: int = HEAT_CHANNELS) -> None:
+    looks_at: Tensor
+
+    def __init__(self, sees: str = "color_depth", channels: int = HEAT_CHANNELS) -> None:
         super().__init__()
+        looks_at = torch.tensor(_CHANNELS[sees])[None, :, None, None]
+        self.register_buffer("looks_at", looks_at, persistent=False)
         self.layers = nn.Sequential(
             nn.Conv2d(5, channels, 5, stride=2, padding=2),
             nn.ELU(),
@@ -51,7 +69,8 @@ class HeatMapNetwork(nn.Module):
         rgb = color.permute(0, 3, 1, 2).to(torch.float32) / 64.0 - 2.0
         far = torch.nan_to_num(depth[:, None], nan=0.0).clamp(0.0, 6.0)
         is_measured = (far > 0.0).to(torch.float32)
-        return cast(Tensor, self.layers(torch.cat([rgb, far - 2.0, is_measured], dim=1))[:, 0])
+        seen = torch.cat([rgb, far - 2.0, is_measured], dim=1) * self.looks_at
+        return cast(Tensor, self.layers(seen)[:, 0])
 
 
 class FilterCell(nn.Module):

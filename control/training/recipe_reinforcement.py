@@ -56,7 +56,7 @@ def train_control_policy(job: Job) -> Trained:
     def estimator(num_envs: int, seed: int) -> FrozenEstimator:
         return FrozenEstimator(
             job.need("estimation"),
-            job.need("perception").manifest.constants["error_model"],
+            [artifact.manifest.constants["error_model"] for artifact in job.needs("perception")],
             job.camera(),
             task_class(job.flow.plant.env).own_mount.half_view,
             job.delivery(),

@@ -8,7 +8,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from reflexarc.control.modules.network import Network
-from reflexarc.control.modules.perception import Detector
+from reflexarc.control.modules.perception import Detector, camera_pose
 from reflexarc.control.training.dataset import record_detections
 from reflexarc.control.training.export import export_network
 from reflexarc.control.training.figures import worst_of_pieces
@@ -30,7 +30,7 @@ _LONGEST_AGE_S = 0.2
 def train_estimation(job: Job) -> Trained:
     """Recorded detections, replayed with new delays, losses, noise and look-alikes in every batch."""
     settings = settings_for(job.spec.name, SequenceSettings(), job.changes)
-    recording = _record(job, "episodes", settings.episodes, settings.ticks, job.seed)
+    recording = _record(job, "episodes", settings.episodes, settings.ticks, job.own_seed(settings.draw))
     if job.data:
         given = {name: _fitted(array, settings.ticks) for name, array in job.data.items()}
         recording = DetectionRecording(
@@ -62,15 +62,18 @@ def _fitted(array: npt.NDArray[Any], ticks: int) -> npt.NDArray[Any]:
 
 
 def _record(job: Job, what: str, episodes: int, ticks: int, seed: int) -> DetectionRecording:
-    """Recorded once: rendering takes longer than the training itself."""
-    artifact = job.need("perception")
-    detector = Detector(Network.of(artifact), artifact.manifest.constants, job.camera())
+    """Recorded once: rendering takes longer than the training itself. Several perceptions share the episodes."""
+    perceptions = job.needs("perception")
+    detectors = [
+        Detector(Network.of(artifact), artifact.manifest.constants, camera_pose(artifact.manifest.constants))
+        for artifact in perceptions
+    ]
 
     def make() -> dict[str, torch.Tensor]:
         recording = record_detections(
             job.flow.plant.env,
             job.camera_change(),
-            detector,
+            detectors,
             episodes,
             ticks,
             seed,

@@ -39,7 +39,9 @@ def train_perception(job: Job) -> Trained:
             f"{job.spec.name}: the recorded images have {given[0]} x {given[1]} px, those of "
             f"{job.flow.plant.env} {HEIGHT} x {WIDTH}. Record them with the flow's camera."
         )
-    images = _images(job, "images", settings.images, job.seed)
+    intrinsics = task_class(job.flow.plant.env).own_mount.intrinsics
+    images = _images(job, "images", settings.images, job.own_seed(settings.draw))
+    images = images.part(np.flatnonzero(images.center[:, 2] <= settings.farthest_m))
     if job.data:
         images = LabelledImages(*(np.concatenate([a, job.data[n]]) for n, a in images._asdict().items()))
     with SummaryWriter(str(job.log_dir)) as log:
@@ -48,9 +50,9 @@ def train_perception(job: Job) -> Trained:
             log.add_scalar("loss", loss, done)
             return job.progress("training", done, total)
 
-        network = train_heat_map(images, settings, job.seed, job.checkpoints, on_batch)
+        network = train_heat_map(images, settings, intrinsics[0, 0], job.seed, job.checkpoints, on_batch)
     held_out = _images(job, "held-out images", max(settings.images // 4, 64), job.seed + HELD_OUT)
-    calibration = calibrate(network, held_out, task_class(job.flow.plant.env).own_mount.intrinsics)
+    calibration = calibrate(network, held_out, intrinsics)
     example = {
         "color": torch.zeros(1, *images.color.shape[1:], dtype=torch.uint8),
         "depth": torch.ones(1, *images.depth.shape[1:]),
@@ -66,7 +68,7 @@ def train_perception(job: Job) -> Trained:
     recording = record_detections(
         job.flow.plant.env,
         job.camera_change(),
-        Detector(Network(files["model.onnx"], job.spec.name), constants, pose),
+        [Detector(Network(files["model.onnx"], job.spec.name), constants, pose)],
         _EPISODES,
         _TICKS,
         job.seed + HELD_OUT,

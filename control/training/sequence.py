@@ -4,7 +4,7 @@ Recorded once per frame, replayed with new delays and losses in every batch, so 
 episodes stand for many.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from reflexarc.control.contracts import Assumption
+from reflexarc.control.errors import TrainingError, did_you_mean
 from reflexarc.control.quantities import position_quantities
 from reflexarc.control.training.checkpoints import Checkpoints, segment_seed
 from reflexarc.control.training.figures import envelope, lag, position_figures, seen_in
+from reflexarc.control.training.network_attention import AttentionCell
+from reflexarc.control.training.network_kalman import KalmanCell
 from reflexarc.control.training.networks import FilterCell
 from reflexarc.control.training.recording import (
     Delivery,
@@ -51,9 +54,13 @@ class SequenceSettings:
     """How the filter is trained.
 
     Args:
-        episodes: Recorded with the frozen perception.
+        network: Which approach: `filter`, a recurrent network with the form of a filter; `kalman`, a Kalman filter
+            whose noise is learned; `attention`, which looks at the last half second at once.
+        draw: Which of the possible sets of episodes, counted from 1: approaches that are to err apart learn from sets
+            of their own.
+        episodes: Recorded with the frozen perception; of several each sees as many of them.
         ticks: Length of one at most.
-        hidden: Size of the recurrent state.
+        hidden: Size of the recurrent state of `filter`.
         batch: Episodes per iteration.
         iterations: Steps of the optimizer.
         learning_rate: Its greatest.
@@ -63,6 +70,8 @@ class SequenceSettings:
             perception is still covered.
     """
 
+    network: str = "filter"
+    draw: int = 1
     episodes: int = 500
     ticks: int = 120
     hidden: int = 64
@@ -71,6 +80,26 @@ class SequenceSettings:
     learning_rate: float = 4e-3
     lookalike_share: float = 0.3
     noise_m: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Refuse a network that there is not, before anything is recorded for it.
+
+        Raises:
+            TrainingError: There is none of this name.
+        """
+        if self.network not in _CELLS:
+            hint = did_you_mean(self.network, _CELLS)
+            raise TrainingError(f"estimation: there is no network '{self.network}'. {hint}")
+
+
+Cell = FilterCell | KalmanCell | AttentionCell
+"""One step of an estimator; all have the same inputs and outputs."""
+
+_CELLS: Mapping[str, Callable[[Delivery, SequenceSettings], Cell]] = {
+    "filter": lambda delivery, settings: FilterCell(delivery.step_s, settings.hidden),
+    "kalman": lambda delivery, settings: KalmanCell(delivery.step_s),
+    "attention": lambda delivery, settings: AttentionCell(delivery.step_s),
+}
 
 
 def disturb(
@@ -109,7 +138,7 @@ def train_filter(
     seed: int,
     checkpoints: Checkpoints,
     on_progress: Callable[[int, int, float], bool],
-) -> FilterCell:
+) -> Cell:
     """Train a filter by the likelihood of the truth under its estimate.
 
     Args:
@@ -121,7 +150,7 @@ def train_filter(
         on_progress: Called with (iterations done, iterations in all, loss); its False ends the training.
     """
     torch.manual_seed(seed)
-    cell = FilterCell(delivery.step_s, settings.hidden)
+    cell = _CELLS[settings.network](delivery, settings)
     optimizer = torch.optim.Adam(cell.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.iterations)
     episodes = len(recording.seen)
@@ -156,7 +185,7 @@ def train_filter(
     return cell
 
 
-def run_filter(cell: FilterCell, rows: npt.NDArray[np.float32]) -> Tensor:
+def run_filter(cell: Cell, rows: npt.NDArray[np.float32]) -> Tensor:
     """Estimates for measurement rows (E, T, 8): shape (E, T, 13)."""
     measurement = torch.from_numpy(rows)
     state = torch.zeros(len(rows), cell.state_size)
@@ -167,7 +196,7 @@ def run_filter(cell: FilterCell, rows: npt.NDArray[np.float32]) -> Tensor:
     return torch.stack(estimates, dim=1)
 
 
-def _loss(cell: FilterCell, part: DetectionRecording, rows: npt.NDArray[np.float32]) -> Tensor:
+def _loss(cell: Cell, part: DetectionRecording, rows: npt.NDArray[np.float32]) -> Tensor:
     estimate = run_filter(cell, rows)
     truth = torch.from_numpy(np.concatenate([part.position, part.velocity], axis=2)).float()
     weight = torch.from_numpy(part.is_valid).float() * estimate[..., 0].detach()
@@ -198,7 +227,7 @@ def trained_under(
 
 
 def estimate_figures(
-    cell: FilterCell, recording: DetectionRecording, delivery: Delivery, seed: int
+    cell: Cell, recording: DetectionRecording, delivery: Delivery, seed: int
 ) -> list[dict[str, float]]:
     """How well a filter knows the ball once it has seen it, with detections as they come."""
     estimate, known = _estimates(cell, recording, delivery, seed)
@@ -209,7 +238,7 @@ def estimate_figures(
 
 
 def estimation_metrics(
-    cell: FilterCell, recording: DetectionRecording, delivery: Delivery, seed: int
+    cell: Cell, recording: DetectionRecording, delivery: Delivery, seed: int
 ) -> dict[str, float]:
     """How a filter does over all episodes that it never saw.
 
@@ -234,7 +263,7 @@ def estimation_metrics(
 
 
 def _estimates(
-    cell: FilterCell, recording: DetectionRecording, delivery: Delivery, seed: int
+    cell: Cell, recording: DetectionRecording, delivery: Delivery, seed: int
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     rows = deliver(recording, delivery, np.random.default_rng(seed))
     with torch.no_grad():

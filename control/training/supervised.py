@@ -1,6 +1,6 @@
 """Supervised trainer: labelled images to a heat map network, and the figures by which its detections are read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from reflexarc.control.errors import TrainingError
+from reflexarc.control.errors import TrainingError, did_you_mean
 from reflexarc.control.modules.perception import Blobs, locate, measurement_sigma, read_blobs, sigma_features
 from reflexarc.control.training.checkpoints import Checkpoints, segment_seed
 from reflexarc.control.training.figures import WRONG_M
+from reflexarc.control.training.network_classical import ClassicalHeatMap
 from reflexarc.control.training.networks import HeatMapNetwork
 from reflexarc.control.values import FloatArray
 
@@ -43,13 +44,53 @@ class LabelledImages(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class HeatMapSettings:
-    """How the heat map network is trained (tuned on the arm's catching task)."""
+    """How the heat map network is trained (tuned on the arm's catching task).
 
+    Args:
+        network: Which approach: `color_depth`, `color` or `depth`, convolutions that look at those; `classical`,
+            orange things of the right size.
+        draw: Which of the possible sets of images, counted from 1: approaches that are to err apart learn from sets
+            of their own.
+        images: How many.
+        epochs: How often each is seen.
+        batch: Images per step.
+        learning_rate: Its greatest.
+        positive_weight: How many times more a pixel of the ball counts.
+        ball_radius_m: Of what `classical` looks for.
+        farthest_m: Images with the ball farther than this are left out, to see what an approach makes of what it has
+            never seen.
+    """
+
+    network: str = "color_depth"
+    draw: int = 1
     images: int = 7000
     epochs: int = 5
     batch: int = 32
     learning_rate: float = 3e-3
     positive_weight: float = 20.0
+    ball_radius_m: float = 0.035
+    farthest_m: float = 100.0
+
+    def __post_init__(self) -> None:
+        """Refuse a network that there is not, before anything is drawn for it.
+
+        Raises:
+            TrainingError: There is none of this name.
+        """
+        if self.network not in _NETWORKS:
+            hint = did_you_mean(self.network, _NETWORKS)
+            raise TrainingError(f"perception: there is no network '{self.network}'. {hint}")
+
+
+HeatMap = HeatMapNetwork | ClassicalHeatMap
+"""Colour and depth to logits; all have the same inputs and outputs."""
+
+_NETWORKS: Mapping[str, Callable[[HeatMapSettings, float], HeatMap]] = {
+    "color_depth": lambda settings, focal_px: HeatMapNetwork("color_depth"),
+    "color": lambda settings, focal_px: HeatMapNetwork("color"),
+    "depth": lambda settings, focal_px: HeatMapNetwork("depth"),
+    "classical": lambda settings, focal_px: ClassicalHeatMap(focal_px, settings.ball_radius_m),
+}
 
 
 class Calibration(NamedTuple):
@@ -73,10 +114,11 @@ class Calibration(NamedTuple):
 def train_heat_map(
     images: LabelledImages,
     settings: HeatMapSettings,
+    focal_px: float,
     seed: int,
     checkpoints: Checkpoints,
     on_progress: Callable[[int, int, float], bool],
-) -> HeatMapNetwork:
+) -> HeatMap:
     """Train the network by binary cross-entropy, the few pixels of the ball weighted up.
 
     An epoch is a segment.
@@ -84,12 +126,14 @@ def train_heat_map(
     Args:
         images: Training images.
         settings: Sizes and steps.
+        focal_px: Focal length of the camera.
         seed: Decides everything random.
         checkpoints: Where it goes on after an interruption.
         on_progress: Called with (batches done, batches in all, loss); its False ends the training.
     """
     torch.manual_seed(seed)
-    network = HeatMapNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = _NETWORKS[settings.network](settings, focal_px)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     count = len(images.color)
     per_epoch = count // settings.batch
     total = per_epoch * settings.epochs
@@ -131,7 +175,7 @@ def train_heat_map(
     return network
 
 
-def heat_maps(network: HeatMapNetwork, images: LabelledImages) -> npt.NDArray[np.float32]:
+def heat_maps(network: HeatMap, images: LabelledImages) -> npt.NDArray[np.float32]:
     """Logits for N images, in batches."""
     network.eval()
     parts = []
@@ -142,7 +186,7 @@ def heat_maps(network: HeatMapNetwork, images: LabelledImages) -> npt.NDArray[np
     return np.concatenate(parts)
 
 
-def calibrate(network: HeatMapNetwork, images: LabelledImages, intrinsics: FloatArray) -> Calibration:
+def calibrate(network: HeatMap, images: LabelledImages, intrinsics: FloatArray) -> Calibration:
     """Read off held-out images where to put the threshold, and how well detections can be believed."""
     blobs = read_blobs(heat_maps(network, images), images.depth)
     is_visible: npt.NDArray[np.bool_] = np.asarray(images.mask.any(axis=(1, 2)))

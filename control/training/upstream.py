@@ -4,7 +4,7 @@ Perception stands as the error model that was measured on its held-out images (r
 every simulation would be a hundred times slower); the estimator is the frozen artifact itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ class FrozenEstimator:
 
     Args:
         estimator: The frozen artifact.
-        error_model: Perception's `error_model` constant.
+        error_models: Perception's `error_model` constant; of several perceptions each stands before every n-th of the
+            simulations.
         camera: Where the camera is said to be.
         half_view: Tangent of half the field of view: (horizontal, vertical).
         delivery: How detections come.
@@ -45,7 +46,7 @@ class FrozenEstimator:
     def __init__(
         self,
         estimator: Artifact,
-        error_model: Mapping[str, Any],
+        error_models: Sequence[Mapping[str, Any]],
         camera: CameraPose,
         half_view: tuple[float, float],
         delivery: Delivery,
@@ -53,7 +54,7 @@ class FrozenEstimator:
         seed: int,
     ) -> None:
         self._network = Network.of(estimator)
-        self._model = error_model
+        self._models = error_models
         self._position = np.array(camera.position)
         self._base_from_optical = matrix_from_quaternion(np.array(camera.orientation_xyzw))
         self._camera = camera
@@ -93,7 +94,7 @@ class FrozenEstimator:
         )
 
     def _detect(self, truth: BallTruth, is_frame: npt.NDArray[np.bool_]) -> None:
-        rng, model, batch = self._rng, self._model, len(truth.position)
+        rng, batch = self._rng, len(truth.position)
         in_camera = np.einsum("bji,bj->bi", truth.camera_rotation, truth.position - truth.camera_position)
         depth = np.maximum(in_camera[:, 2], 0.1)
         in_view = (
@@ -101,17 +102,24 @@ class FrozenEstimator:
             & (np.abs(in_camera[:, 0]) < self._half_view[0] * depth)
             & (np.abs(in_camera[:, 1]) < self._half_view[1] * depth)
         )
-        missed = np.array(model["missed_share"])[np.digitize(depth, model["missed_depth_edges_m"])]
+        log_depth = np.log(depth)
+        missed, across, along, wrong = np.zeros((4, batch))
+        for which, model in enumerate(self._models):
+            mine = slice(which, None, len(self._models))
+            bins = np.digitize(depth[mine], model["missed_depth_edges_m"])
+            missed[mine] = np.array(model["missed_share"])[bins]
+            across[mine], along[mine] = (
+                np.exp(model[k][0] + model[k][1] * log_depth[mine]) for k in ("across", "along")
+            )
+            wrong[mine] = model["wrong_share"]
         seen = is_frame & in_view & ~truth.is_hidden & (rng.random(batch) >= missed)
         seen &= rng.random(batch) >= self._delivery.loss
 
-        log_depth = np.log(depth)
-        across, along = (np.exp(model[k][0] + model[k][1] * log_depth) for k in ("across", "along"))
         ray = in_camera / np.linalg.norm(in_camera, axis=1, keepdims=True)
         noise = rng.standard_normal((batch, 3)) * across[:, None]
         noise += (rng.standard_normal(batch) * along - (noise * ray).sum(axis=1))[:, None] * ray
         noise *= self._worse[:, None]
-        is_wrong = rng.random(batch) < model["wrong_share"]
+        is_wrong = rng.random(batch) < wrong
         elsewhere = rng.uniform(
             (-self._half_view[0], -self._half_view[1], 1.0), (*self._half_view, 1.0), (batch, 3)
         )

@@ -120,7 +120,7 @@ class ArmTrack(ArmTask):
         position = _CENTER + (self._amplitude * np.sin(angle)).sum(axis=0)
         self._position = position
         self._velocity = (self._amplitude * self._omega * np.cos(angle)).sum(axis=0)
-        self._hidden = ((self._hidden_from <= now) & (now < self._hidden_to)).any(axis=0)  # type: ignore[assignment]
+        self._hidden = np.any((self._hidden_from <= now) & (now < self._hidden_to), axis=0)
         if not self._has_camera:
             return  # nothing touches ball or screen: only images need them, and to move them costs a fifth
         self._mocap[:, self._ball] = position

@@ -61,3 +61,13 @@ def test_detections_come_as_the_flow_and_the_camera_say(job):
     assert delivery.loss == 0.05
     assert delivery.step_s == 0.01
     assert delivery.frame_ticks == FRAMES.every_ticks == 2
+
+
+@pytest.mark.parametrize("value", ["kalmann", 3, True])
+def test_what_is_no_network_is_refused(value):
+    with pytest.raises(TrainingError):
+        settings_for("estimation", SequenceSettings(), {"network": value})
+
+
+def test_a_network_is_chosen_by_its_name():
+    assert settings_for("estimation", SequenceSettings(), {"network": "kalman"}).network == "kalman"

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from reflexarc.control.contracts import compare
+from reflexarc.control.errors import TrainingError
 from reflexarc.control.training import sequence
 from reflexarc.control.training.checkpoints import Checkpoints
 from reflexarc.control.training.figures import worst_of_pieces
@@ -121,3 +122,26 @@ def test_disturbances_are_seen_on_frames_only_and_said_in_the_covariance():
     right = ~away & np.isfinite(disturbed.seen[:, ::2, 0])
     error = (disturbed.seen - recording.position)[:, ::2][right]
     assert (error / disturbed.sigma[:, ::2][right]).std() == pytest.approx(1.0, abs=0.15)
+
+
+@pytest.mark.parametrize(("network", "iterations"), [("kalman", 80), ("attention", 30)])
+def test_other_approaches_are_trained_by_the_same_words(network, iterations, tmp_path):
+    few = SequenceSettings(
+        network=network, episodes=100, ticks=TICKS, batch=32, iterations=iterations, noise_m=0.005
+    )
+    losses = []
+
+    def on_progress(done, total, loss):
+        losses.append(loss)
+        return True
+
+    cell = train_filter(throws(100, 0), DELIVERY, few, 0, Checkpoints(tmp_path), on_progress)
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 1.0
+    metrics = estimation_metrics(cell, throws(50, 1), DELIVERY, 0)
+    assert metrics["position_rmse_m"] < 0.08
+    assert metrics["unknown_share"] < 0.12
+
+
+def test_an_approach_that_there_is_not_brings_the_nearest():
+    with pytest.raises(TrainingError, match=r"no network 'kalmann'\. Did you mean 'kalman'"):
+        SequenceSettings(network="kalmann")
