@@ -1,4 +1,6 @@
-"""Campaigns on a small flow of three estimators and a voter, made of the shipped artifacts."""
+"""Campaigns on nine estimators and a voter, and on the plain flow beside them."""
+
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ from reflexarc.control.redundancy.faults import FaultKind
 from reflexarc.control.seeds import evaluation_seeds
 from reflexarc.envs.twin import make_plant
 
-FLOW = load_flow("arm_catch_3x3")
+FLOW = load_flow(str(Path(__file__).parent / "redundancy" / "nine_estimators.yaml"))
 PLAIN = load_flow("arm_catch")
 
 
@@ -33,7 +35,7 @@ def test_every_kind_hits_every_sort_of_target_and_a_seed_decides_all():
     replicas = {i.target for i in injections if len(i.modules) == 1}
     approaches = {i.target for i in injections if len(i.modules) == 3}
     assert len(replicas) == 9
-    assert approaches == {f"estimation.{name}" for name in ("filter", "kalman", "attention")}
+    assert approaches == {f"estimation.{name}" for name in ("first", "second", "third")}
 
 
 def test_a_plain_flow_is_hit_anywhere_but_in_its_guard():
@@ -52,13 +54,13 @@ def test_what_cannot_be_hit_is_said(module, complaint):
 
 
 def test_a_replica_that_goes_wrong_is_named_and_nobody_notices():
-    injections = plan_injections(FLOW, evaluation_seeds(0, 10), 0, ["estimation_kalman_2"])
-    assert {injection.modules for injection in injections} == {("estimation_kalman_2",)}
+    injections = plan_injections(FLOW, evaluation_seeds(0, 10), 0, ["estimation_second_2"])
+    assert {injection.modules for injection in injections} == {("estimation_second_2",)}
     outcomes = outcomes_of(FLOW, injections)
     assert {outcome.injection.fault.kind for outcome in outcomes} == {*FaultKind}
     assert all(outcome.is_masked for outcome in outcomes)
     assert [o.injection.fault.kind for o in outcomes if not o.is_named] == []
-    assert all(outcome.detected_after_s < 0.1 for outcome in outcomes)
+    assert all(outcome.detected_after_s < 0.3 for outcome in outcomes)
 
 
 def test_without_a_second_one_a_fault_is_not_masked():

@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import pytest
 
 from reflexarc.control.errors import FlowError
 from reflexarc.control.flow import PLANT, Flow, ModuleSpec, PlantSpec, Source, TrainingSpec
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.ports import MessageType, Port
+
+NINE = Path(__file__).parent / "redundancy" / "nine_estimators.yaml"
 
 
 def port(topic, kind=MessageType.JOINT_STATE):
@@ -142,13 +146,13 @@ def test_a_cycle_of_training_needs_is_refused():
 
 
 def test_behind_a_voter_are_its_members_and_before_it_their_readers():
-    flow = load_flow("arm_catch_3x3")
+    flow = load_flow(str(NINE))
     source = flow.modules["policy"].inputs["odometry"]
     producers = flow.producers(source)
     assert [producer.node for producer in producers] == list(
         name for name in flow.modules if name.startswith("estimation_")
     )
     assert {producer.port for producer in producers} == {"odometry"}
-    assert flow.readers("estimation_kalman_2", "odometry") == (("policy", "odometry"),)
-    detection = flow.modules["estimation_kalman"].inputs["detection"]
+    assert flow.readers("estimation_second_2", "odometry") == (("policy", "odometry"),)
+    detection = flow.modules["estimation_second"].inputs["detection"]
     assert flow.producers(detection) == (detection,)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from reflexarc.control.errors import FlowError
@@ -400,7 +402,8 @@ def test_a_flow_that_is_not_there_names_the_nearest(tmp_path):
         load_flow(str(path))
 
 
-REDUNDANT = (FLOWS / "arm_catch_3x3.yaml").read_text(encoding="utf-8")
+NINE = Path(__file__).parent / "redundancy" / "nine_estimators.yaml"
+REDUNDANT = NINE.read_text(encoding="utf-8")
 
 
 def changed(old, new):
@@ -409,33 +412,28 @@ def changed(old, new):
 
 
 def test_a_job_that_is_done_in_parallel_becomes_members_and_a_voter():
-    flow = load_flow("arm_catch_3x3")
+    flow = load_flow(str(NINE))
     members = [name for name in flow.modules if name.startswith("estimation_")]
     assert len(members) == 9
     assert flow.modules["estimation"].kind == "voter"
     assert tuple(str(source) for source in flow.modules["estimation"].inputs.values()) == tuple(
         f"{name}.odometry" for name in members
     )
-    assert {flow.modules[name].artifact for name in members} == {
-        "estimation_filter",
-        "estimation_kalman",
-        "estimation_attention",
-    }
+    assert {flow.modules[name].artifact for name in members} == {"estimation"}
     assert str(flow.modules["policy"].inputs["odometry"]) == "estimation.odometry"
     assert flow.order.index("estimation") > max(flow.order.index(name) for name in members)
-    assert len(flow.training_order) == 5
 
 
-KALMAN = "        kalman: {replicas: 3, training"
+SECOND = "        second: {replicas: 3, artifact"
 
 
 @pytest.mark.parametrize(
     ("text", "said_at", "complaint"),
     [
         (
-            changed(KALMAN, "        kalman: {replicas: 0, training"),
-            "kalman: {",
-            "estimation: approaches.kalman.replicas is 0: Input should be greater than or equal to 1.",
+            changed(SECOND, "        second: {replicas: 0, artifact"),
+            "second: {",
+            "estimation: approaches.second.replicas is 0: Input should be greater than or equal to 1.",
         ),
         (
             changed("position_tolerance_m: 0.02", "position_tolerance_m: 1.0e-12"),
@@ -449,9 +447,9 @@ KALMAN = "        kalman: {replicas: 3, training"
             "estimation: patience_s 0.5 is longer than the 0.01 s from step to step.",
         ),
         (
-            changed(KALMAN, "        kalman: {replicas: 3, kind: perception, training"),
+            changed(SECOND, "        second: {replicas: 3, kind: perception, artifact"),
             "inputs:\n      detection",
-            "estimation_kalman: input 'color' (sensor_msgs/Image) is missing.",
+            "estimation_second: input 'color' (sensor_msgs/Image) is missing.",
         ),
         (
             changed("    redundancy:", "    artifact: mine\n    redundancy:"),
@@ -459,9 +457,9 @@ KALMAN = "        kalman: {replicas: 3, training"
             "modules.estimation: unknown key 'artifact'.",
         ),
         (
-            changed(KALMAN, "        kalman: {replicas: 3, trains: 1, training"),
-            "kalman: {",
-            "estimation: unknown key 'approaches.kalman.trains'.",
+            changed(SECOND, "        second: {replicas: 3, trains: 1, artifact"),
+            "second: {",
+            "estimation: unknown key 'approaches.second.trains'.",
         ),
     ],
 )
@@ -472,6 +470,6 @@ def test_what_is_wrong_with_a_job_is_said_where_the_file_says_it(text, said_at, 
 
 
 def test_a_member_cannot_have_the_name_of_another_module(tmp_path):
-    text = changed("  policy:\n", "  estimation_kalman_2:\n")
+    text = changed("  policy:\n", "  estimation_second_2:\n")
     found = problems(tmp_path / "flow.yaml", text)
-    assert any("estimation_kalman_2: is also the name of a member of estimation." in line for line in found)
+    assert any("estimation_second_2: is also the name of a member of estimation." in line for line in found)

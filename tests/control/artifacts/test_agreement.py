@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from reflexarc.control.artifacts.agreement import flow_violations
@@ -70,13 +72,13 @@ def test_an_assumption_of_an_input_that_the_module_does_not_have_is_left_out(man
 
 
 def test_behind_a_voter_each_approach_has_to_keep_the_contract():
-    flow = load_flow("arm_catch_3x3")
+    flow = load_flow(str(Path(__file__).parents[1] / "redundancy" / "nine_estimators.yaml"))
     manifests = {
         "policy": manifest("policy", assumes={"odometry": Assumption(bounds={"lag_s": 0.02})}),
         **{
             name: manifest("estimation", guarantees={"odometry": {"lag_s": lag_s}})
-            for name, lag_s in {"estimation_filter": 0.01, "estimation_kalman": 0.03}.items()
+            for name, lag_s in {"estimation_first": 0.01, "estimation_second": 0.03}.items()
         },
     }
     (found,) = flow_violations(flow, manifests)
-    assert (found.producer, found.consumer) == ("estimation_kalman.odometry", "policy.odometry")
+    assert (found.producer, found.consumer) == ("estimation_second.odometry", "policy.odometry")

@@ -40,7 +40,7 @@ class Spotless:
 @pytest.mark.parametrize("task_id", [TASK, "reflexarc/ArmCatch-v0"])
 def test_episodes_are_recorded_tick_by_tick_and_frame_by_frame(task_id):
     detector = Spotless()
-    recording = record_detections(task_id, CameraChange(), detector, 6, 20, 0, lambda *_: None)
+    recording = record_detections(task_id, CameraChange(), [detector], 6, 20, 0, lambda *_: None)
     assert recording.seen.shape == (6, 20, 3)
     assert recording.is_valid.all()
     assert detector.frames == 6 * 20 // FRAMES.every_ticks
@@ -50,3 +50,10 @@ def test_episodes_are_recorded_tick_by_tick_and_frame_by_frame(task_id):
     # What is recorded as true moves as its velocity says (the throw falls by 1 mm in a tick, too).
     moved = np.diff(recording.position, axis=1)
     assert np.abs(moved - 0.01 * recording.velocity[:, :-1]).max() < 2e-3
+
+
+def test_several_perceptions_share_the_episodes():
+    first, second = Spotless(), Spotless()
+    recording = record_detections(TASK, CameraChange(), [first, second], 6, 20, 0, lambda *_: None)
+    assert first.frames == second.frames == 3 * 20 // FRAMES.every_ticks
+    assert (np.isfinite(recording.seen[..., 0]).sum(axis=1) == 10).all()

@@ -3,7 +3,9 @@ import pytest
 import torch
 
 from reflexarc.control.errors import TrainingError
+from reflexarc.control.modules.network import Network
 from reflexarc.control.training.checkpoints import Checkpoints
+from reflexarc.control.training.export import export_network
 from reflexarc.control.training.supervised import (
     HeatMapSettings,
     LabelledImages,
@@ -13,6 +15,7 @@ from reflexarc.control.training.supervised import (
 )
 
 INTRINSICS = np.array([[64.0, 0.0, 39.5], [0.0, 64.0, 63.5], [0.0, 0.0, 1.0]])
+FOCAL = INTRINSICS[0, 0]
 SETTINGS = HeatMapSettings(images=256, epochs=8, batch=16)
 
 
@@ -38,7 +41,7 @@ def discs(count, seed):
 def network(tmp_path_factory):
     torch.set_num_threads(1)
     checkpoints = Checkpoints(tmp_path_factory.mktemp("checkpoints"))
-    return train_heat_map(discs(SETTINGS.images, 0), SETTINGS, 0, checkpoints, lambda *_: True)
+    return train_heat_map(discs(SETTINGS.images, 0), SETTINGS, FOCAL, 0, checkpoints, lambda *_: True)
 
 
 def test_a_ball_is_found_and_its_errors_are_measured(network):
@@ -58,12 +61,12 @@ def test_a_network_that_was_interrupted_has_the_weights_of_one_that_was_not(
     few = discs(32, 0)
     settings = HeatMapSettings(images=32, epochs=3, batch=16)
     with pytest.raises(crash):
-        train_heat_map(few, settings, 0, checkpoints, crashing_after(crash_after))
+        train_heat_map(few, settings, FOCAL, 0, checkpoints, crashing_after(crash_after))
     torch.manual_seed(99)  # another process starts with other random numbers
     begun = []
-    one = train_heat_map(few, settings, 0, checkpoints, lambda done, *_: begun.append(done) or True)
+    one = train_heat_map(few, settings, FOCAL, 0, checkpoints, lambda done, *_: begun.append(done) or True)
     assert begun[0] == 2 * (crash_after // 2) + 1  # no epoch twice, none left out
-    other = train_heat_map(few, settings, 0, Checkpoints(tmp_path / "others"), goes_on)
+    other = train_heat_map(few, settings, FOCAL, 0, Checkpoints(tmp_path / "others"), goes_on)
     for first, second in zip(one.parameters(), other.parameters(), strict=True):
         assert torch.equal(first, second)
 
@@ -71,7 +74,7 @@ def test_a_network_that_was_interrupted_has_the_weights_of_one_that_was_not(
 def test_an_answer_of_no_ends_it(checkpoints):
     done = []
     settings = HeatMapSettings(images=32, epochs=3, batch=16)
-    train_heat_map(discs(32, 0), settings, 0, checkpoints, lambda *p: done.append(p[:2]) or len(done) < 3)
+    train_heat_map(discs(32, 0), settings, FOCAL, 0, checkpoints, lambda *p: done.append(p[:2]) or len(done) < 3)
     assert done == [(1, 6), (2, 6), (3, 6)]
 
 
@@ -86,3 +89,41 @@ def test_heat_maps_do_not_depend_on_the_batch(network):
     images = discs(6, 3)
     one = heat_maps(network, images.part(slice(2, 3)))
     assert np.allclose(heat_maps(network, images)[2], one[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "blinded"), [("color", "depth"), ("depth", "color")])
+def test_an_approach_of_one_sensor_does_not_look_at_the_other(name, blinded, checkpoints):
+    few = HeatMapSettings(network=name, images=64, epochs=2, batch=16)
+    network = train_heat_map(discs(64, 0), few, FOCAL, 0, checkpoints, lambda *_: True)
+    images = discs(4, 5)
+    without = images._replace(**{blinded: np.zeros_like(getattr(images, blinded))})
+    assert np.array_equal(heat_maps(network, images), heat_maps(network, without))
+    assert np.ptp(heat_maps(network, images)) > 0
+
+
+def test_a_classical_detector_finds_orange_discs_of_the_right_size(checkpoints):
+    settings = HeatMapSettings(network="classical", images=128, epochs=6, batch=16, learning_rate=0.05)
+    network = train_heat_map(discs(128, 0), settings, FOCAL, 0, checkpoints, lambda *_: True)
+    metrics = calibrate(network, discs(120, 1), INTRINSICS).metrics
+    assert metrics["position_median_m"] < 0.015
+    assert metrics["missed_share"] < 0.15
+    assert metrics["wrong_share"] < 0.1
+    assert sum(p.numel() for p in network.parameters()) == 8
+
+
+def test_every_approach_exports_the_same_signature(tmp_path):
+    example = {"color": torch.zeros(1, 128, 80, 3, dtype=torch.uint8), "depth": torch.ones(1, 128, 80)}
+    images = discs(3, 0)
+    for name in ("color_depth", "color", "depth", "classical"):
+        settings = HeatMapSettings(network=name, images=16, epochs=1, batch=16)
+        network = train_heat_map(
+            discs(16, 0), settings, FOCAL, 0, Checkpoints(tmp_path / name), lambda *_: True
+        )
+        exported = Network(export_network(network, example, ["heat"])["model.onnx"], name)
+        heat = exported(color=images.color, depth=images.depth)[0]
+        assert np.allclose(heat, heat_maps(network, images), atol=1e-3)
+
+
+def test_an_approach_that_there_is_not_brings_the_nearest():
+    with pytest.raises(TrainingError, match=r"no network 'colour'\. Did you mean 'color'"):
+        HeatMapSettings(network="colour")

@@ -51,10 +51,10 @@ def estimator(tmp_path):
     )
     artifact = write_artifact(tmp_path, manifest, files)
 
-    def make(**changes):
+    def make(others=(), **changes):
         camera = camera_pose(FLOW.modules["perception"].parameters)
-        model = {**MODEL, **changes}
-        return FrozenEstimator(artifact, model, camera, MOUNT.half_view, DELIVERY, COUNT, 0)
+        models = [{**MODEL, **changes}, *others]
+        return FrozenEstimator(artifact, models, camera, MOUNT.half_view, DELIVERY, COUNT, 0)
 
     return make
 
@@ -108,3 +108,9 @@ def test_a_reset_forgets_some_simulations_only(estimator):
     known = made.update(truth(13))[2]
     assert not known[[0, 3]].any()
     assert known[[1, 2, 4]].all()
+
+
+def test_of_several_perceptions_each_stands_before_every_nth_simulation(estimator):
+    known = run(estimator([{**MODEL, "missed_share": [1.0, 1.0]}]), 12)[2]
+    assert known[::2].all()
+    assert not known[1::2].any()
