@@ -67,6 +67,11 @@ class Module(ABC):
             self._rejections: Counter[str] = Counter()
         return self._rejections
 
+    @property
+    def findings(self) -> Mapping[str, str]:
+        """What is wrong now with those whose values it reads, as name to what; a voter's job."""
+        return {}
+
     @abstractmethod
     def reset(self) -> None:
         """Forget everything that was seen: the state before the first step."""

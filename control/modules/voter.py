@@ -106,6 +106,11 @@ class Voter(Module):
         """Of the last vote."""
         self.reset()
 
+    @property
+    def findings(self) -> Mapping[str, str]:
+        """Who departs now, and what is said of it."""
+        return {str(member): what for member, what in self.departures.open.items()}
+
     def reset(self) -> None:
         """Nobody has said anything."""
         self._state = VoterState()

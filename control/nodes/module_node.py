@@ -22,6 +22,7 @@ from reflexarc.control.module import Outputs
 from reflexarc.control.modules import make_module
 from reflexarc.control.nodes.artifact_swap import ArtifactSwap
 from reflexarc.control.nodes.flow_node import FlowNode
+from reflexarc.control.nodes.injected_fault import InjectedFault
 from reflexarc.control.nodes.process import host
 from reflexarc.control.nodes.records import StepLog
 from reflexarc.control.succession import Succession
@@ -42,6 +43,7 @@ class ModuleNode(FlowNode):
         super().__init__("module")
         self.create_service(Trigger, "~/reset", self._on_reset)
         self._swap = ArtifactSwap(self, self.publish_health)
+        self._injected = InjectedFault(self)
 
     def work(self) -> float:
         """Look after a swap; callbacks do all else."""
@@ -65,6 +67,7 @@ class ModuleNode(FlowNode):
         self._inbox = make_inbox(self.flow, spec)
         self._log = StepLog(tuple(spec.inputs))
         self._departures: Counter[str] = Counter()
+        self._told_findings: Mapping[str, str] = {}
         self._watch_inputs(artifacts.get(name))
         self._patience_timer = None
         if spec.patience_s is not None and not self.is_lockstep:
@@ -81,10 +84,12 @@ class ModuleNode(FlowNode):
         """Start from nothing known."""
         self._reset(self._now_ns())
         self._swap.activate()
+        self._injected.activate(is_guard=hasattr(self._succession.serving, "halt"))
 
     def halt(self) -> None:
         """Send a guard's last command, stand still, and write the records."""
         self._swap.deactivate()
+        self._injected.deactivate()
         module = self._succession.serving
         if hasattr(module, "halt"):
             self._publish(module.halt(self._now_ns()))
@@ -135,6 +140,10 @@ class ModuleNode(FlowNode):
         """Which artifact runs, and how a swap stands."""
         return self._swap.figures()
 
+    def findings(self) -> Mapping[str, str]:
+        """What the module has found out about others."""
+        return self._succession.serving.findings
+
     def _deliver_checked(self, port: str, value: Value) -> bool:
         """Deliver a value, and look whether the input still is as the module was trained under."""
         if not self._inbox.deliver(port, value):
@@ -146,6 +155,13 @@ class ModuleNode(FlowNode):
                 self._departures[f"{port}: {quantity} is not as in training"] += 1
             self._departed[port] = now
         return True
+
+    def _tell_findings(self) -> None:
+        """Report at once what the module has found out about others, and when it is over."""
+        findings = self._succession.serving.findings
+        if findings != self._told_findings:
+            self._told_findings = dict(findings)
+            self.publish_health()
 
     def _look_after_swap(self) -> None:
         self._swap.poll()
@@ -170,7 +186,7 @@ class ModuleNode(FlowNode):
         while self._inbox.is_ready(now_ns, is_final=is_final):
             inputs = self._inbox.take(now_ns, is_final=is_final)
             is_final &= self.is_lockstep
-            outputs = self._succession.step(inputs, now_ns)
+            outputs = self._injected.apply(self._succession.step(inputs, now_ns), now_ns)
             self._publish(outputs)
             published_ns = time.monotonic_ns()
             self._log.append(
@@ -185,6 +201,7 @@ class ModuleNode(FlowNode):
             self.health.stepped(published_ns - self.received_ns)
             self._succession.settle()
             self._look_after_swap()
+            self._tell_findings()
         if self._patience_timer is not None:
             if not self._inbox.is_waiting:
                 self._patience_timer.cancel()
