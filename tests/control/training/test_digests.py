@@ -35,6 +35,7 @@ CANNOT_CHANGE_A_RESULT = {
 """What recipes import and the digests leave out, with why it may be left out."""
 
 ONLY_ITS_DATA = {
+    ("sequence", "training/network_classical"): "a network of training/supervised",
     ("sequence", "training/supervised"): "dataset makes LabelledImages, which no filter is trained on",
     ("supervised", "modules/estimation"): "recording.deliver makes its rows, which no heat map is trained on",
 }
