@@ -17,9 +17,10 @@ from reflexarc.control.modules import module_class
 from reflexarc.control.modules.guard import Guard
 from reflexarc.control.modules.voter import Voter
 from reflexarc.control.plant import Plant
-from reflexarc.control.redundancy.faults import Fault, FaultInjector, FaultKind
+from reflexarc.control.redundancy.fault_kind import FaultKind
+from reflexarc.control.redundancy.faults import Fault, FaultInjector
 
-__all__ = ["Injection", "Outcome", "plan_injections", "run_campaign"]
+__all__ = ["Injection", "Outcome", "is_named", "plan_injections", "run_campaign"]
 
 _AT_S, _FOR_S = (0.1, 0.5), (0.1, 0.4)
 """Within a throw, which takes 0.6 to 0.9 s."""
@@ -123,7 +124,7 @@ def plan_injections(
 
 def run_campaign(
     flow: Flow,
-    make_modules: Callable[[], Mapping[str, Module]],
+    made: Mapping[str, Module],
     plant: Plant,
     injections: Sequence[Injection],
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
@@ -132,12 +133,11 @@ def run_campaign(
 
     Args:
         flow: The flow.
-        make_modules: Makes its modules.
+        made: Its modules.
         plant: What closes the loop.
         injections: From `plan_injections`.
         on_outcome: Called after each.
     """
-    made = make_modules()
     voters = [module for module in made.values() if isinstance(module, Voter)]
     modules = {name: _Faulty(module) for name, module in made.items()}
     runtime = LocalRuntime(flow, modules, plant)
@@ -161,7 +161,7 @@ def run_campaign(
                 told=told,
                 detected_after_s=witness.detected_after_s,
                 recovered_after_s=witness.recovered_after_s,
-                is_named=None if injection.told_as is None else _is_named(injection, told),
+                is_named=None if injection.told_as is None else is_named(injection, told),
             )
         )
         on_outcome(outcomes[-1])
@@ -253,7 +253,7 @@ def _require_target(flow: Flow, name: str) -> None:
         raise ValueRefusedError(f"{flow.name}: no module '{name}' to hit. {did_you_mean(name, known)}")
 
 
-def _is_named(injection: Injection, told: Sequence[str]) -> bool:
+def is_named(injection: Injection, told: Sequence[str]) -> bool:
     """Whether the voter accuses who is wrong, and nobody else."""
     assert injection.told_as is not None
     accused = {line for line in told if ": fault" in line or line.endswith(": use case")}

@@ -10,6 +10,7 @@ import typer
 
 from reflexarc.control.errors import ReflexarcError
 from reflexarc.control.nodes import Clock
+from reflexarc.control.redundancy.fault_kind import FaultKind
 
 __all__ = ["app", "main"]
 
@@ -75,7 +76,13 @@ def evaluate(
 @app.command()
 def campaign(
     flow: FlowOption = "arm_catch_3x3",
-    faults: Annotated[int, typer.Option("--faults", help="How many; one per episode.")] = 50,
+    faults: Annotated[int, typer.Option("--faults", help="How many, one at a time.")] = 50,
+    clock: Annotated[
+        Clock,
+        typer.Option(
+            "--clock", help="lockstep: in one process; realtime: over ROS 2, processes are killed and frozen."
+        ),
+    ] = "lockstep",
     seed: SeedOption = 0,
     module: Annotated[
         list[str] | None,
@@ -86,11 +93,11 @@ def campaign(
     json: JsonOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Let modules go wrong at random, in one process and in lock step, and report what the flow made of it."""
+    """Let modules go wrong at random, one at a time, and report what the flow made of it."""
     with _told():
         from reflexarc.control.commands.campaign import run_campaign_command
 
-        run_campaign_command(flow, faults, seed, module or (), json, store)
+        run_campaign_command(flow, faults, clock, seed, module or (), json, store)
 
 
 @app.command()
@@ -246,6 +253,32 @@ def swap(
         from reflexarc.control.commands.swap import run_swap
 
         run_swap(module, digest, flow, store)
+
+
+@app.command()
+def inject(
+    module: Annotated[str, typer.Option("--module", help="Module of the flow.", show_default=False)],
+    fault: Annotated[
+        FaultKind, typer.Option("--fault", help="What goes wrong with its outputs.", show_default=False)
+    ],
+    at: Annotated[float, typer.Option("--at", help="s from now until it begins.", min=0.0)] = 0.0,
+    lasts: Annotated[float, typer.Option("--for", help="s that it lasts.", min=0.001)] = 0.5,
+    magnitude: Annotated[
+        float | None,
+        typer.Option("--magnitude", help="How bad: s, a share, or the unit of the output.", min=1e-9),
+    ] = None,
+    seed: SeedOption = 0,
+    flow: Annotated[
+        str | None, typer.Option("--flow", help="Name of the running flow, if there is more than one.")
+    ] = None,
+) -> None:
+    """Let a module of a running flow go wrong, on purpose."""
+    with _told():
+        from reflexarc.control.commands.inject import run_inject
+        from reflexarc.control.redundancy.faults import Fault
+
+        wanted = Fault(kind=fault, at_s=at, for_s=lasts, magnitude=magnitude, seed=seed)
+        run_inject(module, wanted, flow)
 
 
 @app.command()

@@ -224,7 +224,7 @@ def measure(swaps: int, store: Path) -> dict[str, Any]:
     during, between = Window(), Window()
     done, failed = 0, []
     with flow_running(store) as running, joined(running.environment, running.directory):
-        from reflexarc.control.nodes.swap_client import SwapClient, guest  # noqa: PLC0415 it reads the environment
+        from reflexarc.control.nodes.module_client import ModuleClient, guest  # noqa: PLC0415 it reads the environment
 
         with guest("swap") as (node, executor):
             witness = Witness(node, flow.modules["guard"].outputs["commanded"].topic)
@@ -234,7 +234,7 @@ def measure(swaps: int, store: Path) -> dict[str, Any]:
                     raise SystemExit(f"the flow ended: {(store / 'sim.log').read_text()}")
                 executor.spin_once(timeout_sec=0.05)
 
-            client = SwapClient(node, executor)
+            client = ModuleClient(node, executor)
             tally = Tally(witness, spin, running, flow.tick_ns)
             for number, (module, artifact) in enumerate(plan, start=1):
                 begin = tally.now()

@@ -58,6 +58,7 @@ BELOW_ENVS = {
 
 NO_TEST_OF_ITS_OWN = {
     "control/run_result.py": "plain data; tests/control/test_local.py reads every field",
+    "control/redundancy/fault_kind.py": "names; tests/control/redundancy/test_faults.py goes through all of them",
     "control/plant.py": "a protocol; tests/envs/test_twin.py drives the one that implements it",
 }
 

@@ -15,20 +15,29 @@ from reflexarc.control.campaign import Outcome, plan_injections, run_campaign
 from reflexarc.control.commands.run import Run
 from reflexarc.control.files import write_whole
 from reflexarc.control.modules import make_module
-from reflexarc.control.redundancy.faults import FaultKind
+from reflexarc.control.nodes import Clock
+from reflexarc.control.nodes.live_campaign import run_live_campaign
+from reflexarc.control.redundancy.fault_kind import FaultKind
 from reflexarc.envs.twin import make_plant
 
 __all__ = ["campaign_figures", "run_campaign_command"]
 
 
 def run_campaign_command(
-    flow: str, faults: int, seed: int, modules: Sequence[str], json_path: Path | None, store: Path | None
+    flow: str,
+    faults: int,
+    clock: Clock,
+    seed: int,
+    modules: Sequence[str],
+    json_path: Path | None,
+    store: Path | None,
 ) -> None:
     """Inject them, with progress on stderr and the table on stdout.
 
     Args:
         flow: Name or path of the flow.
         faults: How many; one per episode.
+        clock: `lockstep`, in one process, or `realtime` over ROS 2, where processes are really killed and frozen.
         seed: Decides episodes and faults.
         modules: What may be hit, see `plan_injections`.
         json_path: Where the figures go as data, or None.
@@ -37,20 +46,23 @@ def run_campaign_command(
     Raises:
         ReflexarcError: The flow, an artifact or an option is not right.
     """
-    run = Run.prepare(flow, faults, "lockstep", seed, json_path, store)
+    run = Run.prepare(flow, faults, clock, seed, json_path, store)
     injections = plan_injections(run.flow, run.seeds, seed, modules)
-    plant = make_plant(run.flow.plant.env, run.flow.plant.outputs, run.flow.plant.parameters)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=faults)
-        outcomes = run_campaign(
-            run.flow,
-            lambda: {n: make_module(spec, run.artifacts.get(n)) for n, spec in run.flow.modules.items()},
-            plant,
-            injections,
-            lambda outcome: progress.advance(task),
-        )
-    figures = {"flow": run.flow.name, "seed": seed, **campaign_figures(outcomes)}
+
+        def advance(outcome: Outcome) -> None:
+            progress.advance(task)
+
+        if clock == "realtime":
+            outcomes = run_live_campaign(run.flow, injections, run.store, advance)
+        else:
+            plant = make_plant(run.flow.plant.env, run.flow.plant.outputs, run.flow.plant.parameters)
+            modules_of = {n: (spec, run.artifacts.get(n)) for n, spec in run.flow.modules.items()}
+            made = {n: make_module(*what) for n, what in modules_of.items()}
+            outcomes = run_campaign(run.flow, made, plant, injections, advance)
+    figures = {"flow": run.flow.name, "clock": clock, "seed": seed, **campaign_figures(outcomes)}
     Console().print(_table(figures))
     if json_path is not None:
         write_whole(json_path, json.dumps(figures, indent=1) + "\n")
@@ -93,7 +105,7 @@ def _mean_score(scores: Sequence[Any]) -> dict[str, float]:
 
 def _table(figures: dict[str, Any]) -> Table:
     table = Table(
-        title=f"{figures['flow']}: {figures['faults']} faults, one per episode, seed {figures['seed']}",
+        title=f"{figures['flow']}: {figures['faults']} faults, {figures['clock']}, seed {figures['seed']}",
         caption=f"{figures['unsafe_commands']:g} unsafe commands",
         box=SIMPLE_HEAD,
     )

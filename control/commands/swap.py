@@ -51,10 +51,10 @@ def run_swap(module: str, digest: str | None, flow: str | None, store: Path | No
             raise ReflexarcError(f"flow {running.flow} ended before the swap was over.")
 
     with shared_memory_cleaned(), joined(running.environment, running.directory):
-        from reflexarc.control.nodes.swap_client import SwapClient, guest
+        from reflexarc.control.nodes.module_client import ModuleClient, guest
 
         with guest("swap") as (node, executor):
-            SwapClient(node, executor, check).swap(module, wanted, tell)
+            ModuleClient(node, executor, check).swap(module, wanted, tell)
 
 
 def _wanted(running: RunningFlow, module: str, digest: str | None) -> str:

@@ -152,7 +152,7 @@ class _Run:
             try:
                 try:
                     self._up(client)
-                    announce(self._directory, self._flow.name, store)
+                    announce(self._directory, self._flow.name, self._clock, store)
                     self._watch(client)
                 except BaseException:
                     self._down(client, _SOON_S)

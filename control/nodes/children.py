@@ -11,8 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from reflexarc.control.errors import RuntimeUnavailableError
+from reflexarc.control.files import write_whole
 
-__all__ = ["LAUNCHER_PID", "Children"]
+__all__ = ["LAUNCHER_PID", "PID_SUFFIX", "Children"]
+
+PID_SUFFIX = ".pid"
+"""The directory has a file `NAME.pid` for each."""
 
 LAUNCHER_PID = "REFLEXARC_LAUNCHER_PID"
 """Environment variable of a child: it ends when the process of this id does."""
@@ -40,7 +44,7 @@ class Children:
     def start(self, name: str, module: str, arguments: Sequence[str]) -> None:
         """Start `python -m module arguments`."""
         with self._log_path(name).open("ab") as log:
-            self._processes[name] = subprocess.Popen(
+            started = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -49,6 +53,8 @@ class Children:
                 # SPT_NOENV: setproctitle is not to write the title over the environment that /proc shows.
                 env={**os.environ, LAUNCHER_PID: str(os.getpid()), "SPT_NOENV": "1"},
             )
+        self._processes[name] = started
+        write_whole(self._directory / f"{name}{PID_SUFFIX}", str(started.pid))
 
     def dead(self) -> list[str]:
         """Those that have ended."""

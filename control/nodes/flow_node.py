@@ -84,6 +84,10 @@ class FlowNode(LifecycleNode):
         """More to say in the health report."""
         return {}
 
+    def findings(self) -> Mapping[str, str]:
+        """What is wrong with others, as this node sees it."""
+        return {}
+
     # --- for a kind of node
 
     @property
@@ -122,7 +126,8 @@ class FlowNode(LifecycleNode):
     def publish_health(self) -> None:
         """Report now what is otherwise reported once per second."""
         stamp_ns = self.get_clock().now().nanoseconds
-        self._diagnostics.publish(to_message(self.health.report(stamp_ns, self.faults(), self.figures())))
+        report = self.health.report(stamp_ns, self.faults(), self.figures(), self.findings())
+        self._diagnostics.publish(to_message(report))
 
     # --- transitions
 

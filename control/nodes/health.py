@@ -7,12 +7,16 @@ to cause, an edge that fell silent. It is counted under its reason and published
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
 from reflexarc.control.values import Diagnostic, Diagnostics
 
-__all__ = ["PERIOD_S", "Edge", "Health"]
+__all__ = ["HEALED", "PERIOD_S", "Edge", "Health"]
+
+HEALED = "healed"
+"""What is said of a finding that is over."""
 
 PERIOD_S = 1.0
 """Wall time between two reports, the rate that `diagnostic_aggregator` expects."""
@@ -86,6 +90,7 @@ class Health:
         self._reported_steps = 0
         self._reported_at = time.monotonic()
         self._reported_faults: Counter[str] = Counter()
+        self._reported_findings: Mapping[str, str] = {}
 
     def stepped(self, duration_ns: int) -> None:
         """A step was done, from complete trigger to published outputs."""
@@ -111,13 +116,20 @@ class Health:
         counts["stepped by deadline"] += late_steps
         return +counts
 
-    def report(self, stamp_ns: int, faults: Counter[str], figures: Mapping[str, str]) -> Diagnostics:
-        """The line to publish now; it starts the next period.
+    def report(
+        self,
+        stamp_ns: int,
+        faults: Counter[str],
+        figures: Mapping[str, str],
+        findings: Mapping[str, str] = MappingProxyType({}),
+    ) -> Diagnostics:
+        """The line to publish now, and one for each finding; it starts the next period.
 
         Args:
             stamp_ns: Time of publication.
             faults: What `faults` gives.
             figures: More to publish, name to text.
+            findings: What is wrong with others, name to what; one that is over is told once as healed.
         """
         now = time.monotonic()
         rate = (self._steps - self._reported_steps) / max(now - self._reported_at, 1e-9)
@@ -136,4 +148,10 @@ class Health:
             **{reason: str(count) for reason, count in sorted(faults.items())},
         }
         entry = Diagnostic(name=self._node, level=level, message=message, figures=tuple(values.items()))
-        return Diagnostics(stamp_ns=stamp_ns, entries=(entry,))
+        told = {**dict.fromkeys(self._reported_findings, HEALED), **findings}
+        self._reported_findings = dict(findings)
+        others = tuple(
+            Diagnostic(name=f"{self._node}/{name}", level=_OK if what == HEALED else _ERROR, message=what)
+            for name, what in told.items()
+        )
+        return Diagnostics(stamp_ns=stamp_ns, entries=(entry, *others))

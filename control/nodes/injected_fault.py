@@ -1,7 +1,7 @@
 """InjectedFault: the parameter `fault` of a node: what is to go wrong with its outputs, on purpose.
 
-Its value is a fault as JSON, `{"kind": "nan", "at_s": 0.2, "for_s": 0.5}`; flow time counts from when it is set. Silence
-is not among them: a process is killed or frozen by a signal, as happens to it in the field.
+Its value is a fault as JSON, `{"kind": "nan", "at_s": 0.2, "for_s": 0.5}`; flow time counts from when it is set.
+Silence is not among them: a process is killed or frozen by a signal, as happens to it in the field.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from reflexarc.control.module import Outputs
-from reflexarc.control.redundancy.faults import Fault, FaultInjector, FaultKind
+from reflexarc.control.redundancy.fault_kind import FaultKind
+from reflexarc.control.redundancy.faults import Fault, FaultInjector
 
 __all__ = ["PARAMETER", "InjectedFault"]
 
@@ -38,7 +39,9 @@ class InjectedFault:
 
     def activate(self, *, is_guard: bool) -> None:
         """From now on a fault may be asked for; not of what keeps the robot safe."""
-        self._refuses = "it is what keeps the robot safe. Faults are injected before it." if is_guard else None
+        self._refuses = (
+            "it is what keeps the robot safe. Faults are injected before it." if is_guard else None
+        )
 
     def deactivate(self) -> None:
         """Nothing is wrong any more."""

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from reflexarc.control.errors import ReflexarcError, did_you_mean
 from reflexarc.control.files import write_whole
 from reflexarc.control.flow import Flow
+from reflexarc.control.nodes import Clock
+from reflexarc.control.nodes.children import PID_SUFFIX
 from reflexarc.control.nodes.environment import way_in
 
 __all__ = ["FLOW_FILE", "RunningFlow", "announce", "find_running", "running_flows"]
@@ -29,6 +31,7 @@ class RunningFlow(BaseModel):
     Args:
         flow: Its name.
         pid: Process id of its launcher.
+        clock: What drives it.
         store: Folder of its artifacts.
         environment: The way into its corner of ROS 2: its domain and, if it has one, its transport profile.
         directory: Its run directory.
@@ -38,6 +41,7 @@ class RunningFlow(BaseModel):
 
     flow: str
     pid: int
+    clock: Clock
     store: Path
     environment: dict[str, str]
     directory: Path
@@ -49,6 +53,17 @@ class RunningFlow(BaseModel):
         except OSError:
             return False
         return True
+
+    def pid_of(self, node: str) -> int:
+        """Process id of a node, as it is now: one that has died is started again.
+
+        Raises:
+            ReflexarcError: The run has just ended, or has no such node.
+        """
+        try:
+            return int((self.directory / f"{node}{PID_SUFFIX}").read_text())
+        except (OSError, ValueError):
+            raise ReflexarcError(f"flow {self.flow}: no process of {node} is known.") from None
 
     def load(self) -> Flow:
         """The flow itself.
@@ -62,16 +77,22 @@ class RunningFlow(BaseModel):
             raise ReflexarcError(f"flow {self.flow} has just ended.") from None
 
 
-def announce(directory: Path, flow: str, store: Path) -> None:
+def announce(directory: Path, flow: str, clock: Clock, store: Path) -> None:
     """Leave the note of a flow that is up; it is for this user alone, as the directory is.
 
     Args:
         directory: The run directory.
         flow: Name of the flow.
+        clock: What drives it.
         store: Folder of its artifacts.
     """
     note = RunningFlow(
-        flow=flow, pid=os.getpid(), store=store.absolute(), environment=way_in(), directory=directory
+        flow=flow,
+        pid=os.getpid(),
+        clock=clock,
+        store=store.absolute(),
+        environment=way_in(),
+        directory=directory,
     )
     write_whole(directory / _NOTE, note.model_dump_json())
 

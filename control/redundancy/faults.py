@@ -3,12 +3,12 @@
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
-from enum import Enum
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from reflexarc.control.redundancy.fault_kind import FaultKind
 from reflexarc.control.values import (
     Float64Array,
     FloatArray,
@@ -18,29 +18,7 @@ from reflexarc.control.values import (
     Value,
 )
 
-__all__ = ["Fault", "FaultInjector", "FaultKind"]
-
-
-class FaultKind(str, Enum):
-    """What goes wrong."""
-
-    KILL = "kill"
-    """Silence, and then a module that has forgotten everything."""
-    FREEZE = "freeze"
-    """Silence, and then it goes on where it stood."""
-    DELAY = "delay"
-    """Everything comes later."""
-    DROP = "drop"
-    """Some of it never comes."""
-    NAN = "nan"
-    BIAS = "bias"
-    NOISE = "noise"
-    CORRUPT = "corrupt"
-    """Bits of the payload flip."""
-    FLIP = "flip"
-    """The payload has the wrong sign."""
-    STUCK = "stuck"
-    """The last payload again and again, with new stamps."""
+__all__ = ["Fault", "FaultInjector"]
 
 
 _MAGNITUDE: Mapping[FaultKind, float] = {

@@ -112,7 +112,9 @@ def record_detections(
                 mine = row[exposed] % len(detectors) == which
                 if not mine.any():
                     continue
-                found, covariance = detector(frames.color[mine], frames.depth[mine], env.task.mount.intrinsics)
+                found, covariance = detector(
+                    frames.color[mine], frames.depth[mine], env.task.mount.intrinsics
+                )
                 at = row[exposed[mine]], tick[exposed[mine]]
                 seen[at] = found
                 sigma[at] = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))

@@ -1,4 +1,4 @@
-"""A classical detector: orange things of the size that the ball has at their distance, weighed by logistic regression."""
+"""A classical detector: orange things of the size that a ball has at their distance, by logistic regression."""
 
 import math
 from typing import cast
@@ -47,7 +47,9 @@ class ClassicalHeatMap(nn.Module):
         far = torch.nan_to_num(depth[:, None], nan=0.0)
         far = torch.where(far > 0.0, far.clamp(0.3, _FARTHEST_M), torch.full_like(far, _FARTHEST_M))
         log_width = torch.log(self.width_px / far)
-        closeness = torch.cat([-((log_width - math.log(inner)) / 0.25).square() for inner, _ in _BOXES], dim=1)
+        closeness = torch.cat(
+            [-((log_width - math.log(inner)) / 0.25).square() for inner, _ in _BOXES], dim=1
+        )
         chosen = torch.softmax(closeness, dim=1)
         inside, border, behind = [], [], []
         for inner, outer in _BOXES:

@@ -9,7 +9,7 @@ from reflexarc.control.campaign import plan_injections, run_campaign
 from reflexarc.control.errors import ValueRefusedError
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.modules import make_module
-from reflexarc.control.redundancy.faults import FaultKind
+from reflexarc.control.redundancy.fault_kind import FaultKind
 from reflexarc.control.seeds import evaluation_seeds
 from reflexarc.envs.twin import make_plant
 
@@ -21,7 +21,7 @@ def outcomes_of(flow, injections):
     artifacts = resolve_artifacts(flow)
     return run_campaign(
         flow,
-        lambda: {name: make_module(spec, artifacts.get(name)) for name, spec in flow.modules.items()},
+        {name: make_module(spec, artifacts.get(name)) for name, spec in flow.modules.items()},
         make_plant(flow.plant.env, flow.plant.outputs),
         injections,
     )

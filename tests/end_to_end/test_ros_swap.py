@@ -25,8 +25,8 @@ from reflexarc.control.artifacts.store import (
 )
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.nodes.environment import joined
+from reflexarc.control.nodes.module_client import ModuleClient, guest
 from reflexarc.control.nodes.running import RunningFlow
-from reflexarc.control.nodes.swap_client import SwapClient, guest
 
 pytestmark = pytest.mark.ros
 
@@ -66,7 +66,7 @@ class Terminal:
         running = self.note()
         assert running is not None
         with joined(running.environment, running.directory), guest("listener") as (node, executor):
-            client = SwapClient(node, executor)
+            client = ModuleClient(node, executor)
             return [client.figures(name) for name in nodes]
 
 

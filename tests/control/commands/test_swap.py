@@ -20,7 +20,7 @@ def swap(reflexarc, tmp_path: Path):
             store = tmp_path / "store"
             store.mkdir()
             shutil.copy(lock_path(SHIPPED_STORE, "arm_track"), lock_path(store, "other_flow"))
-            announce(directory, "arm_catch", store)
+            announce(directory, "arm_catch", "realtime", store)
         done = reflexarc("swap", *arguments, TMPDIR=str(tmp_path))
         assert done.stdout == ""
         return done.returncode, done.stderr

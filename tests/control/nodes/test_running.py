@@ -19,7 +19,7 @@ def started(monkeypatch, tmp_path):
     def start(name: str) -> Path:
         directory = Path(tempfile.mkdtemp(prefix="reflexarc-"))
         (directory / FLOW_FILE).write_text(small_flow().model_dump_json())
-        announce(directory, name, Path("store"))
+        announce(directory, name, "realtime", Path("store"))
         return directory
 
     return start

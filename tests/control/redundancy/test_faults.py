@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from reflexarc.control.redundancy.faults import Fault, FaultInjector, FaultKind
+from reflexarc.control.redundancy.fault_kind import FaultKind
+from reflexarc.control.redundancy.faults import Fault, FaultInjector
 from reflexarc.control.values import Float64Array, JointTrajectory, Odometry, PoseWithCovariance
 
 TICK_NS = 10_000_000

@@ -3,8 +3,8 @@ from tuned_flow import TunedRun, tuned_artifact
 
 from reflexarc.control import succession
 from reflexarc.control.errors import ArtifactError, RuntimeUnavailableError
-from reflexarc.control.nodes import swap_client
-from reflexarc.control.nodes.swap_client import SwapClient, guest
+from reflexarc.control.nodes import module_client
+from reflexarc.control.nodes.module_client import ModuleClient, guest
 
 pytestmark = pytest.mark.ros
 
@@ -15,7 +15,7 @@ def run(nodes, tmp_path, monkeypatch):
     monkeypatch.setattr(succession, "WATCH_NS", 100_000_000)
     run = TunedRun(nodes, tmp_path)
     run.activate()
-    run.client = SwapClient(run.neighbour, nodes.executor, run.pace)
+    run.client = ModuleClient(run.neighbour, nodes.executor, run.pace)
     return run
 
 
@@ -42,7 +42,7 @@ def test_a_reason_comes_back_in_one_line(run):
 
 
 def test_a_node_that_is_not_there_is_said(run, monkeypatch):
-    monkeypatch.setattr(swap_client, "_ANSWER_WITHIN_S", 0.2)
+    monkeypatch.setattr(module_client, "_ANSWER_WITHIN_S", 0.2)
     with pytest.raises(RuntimeUnavailableError, match="break sends no health report after"):
         run.client.swap("break", "0" * 64)
 

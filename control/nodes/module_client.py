@@ -1,6 +1,6 @@
-"""SwapClient: asks a module of a running flow to run another artifact, and follows what becomes of it.
+"""ModuleClient: asks something of a module of a running flow, and follows what becomes of it.
 
-It sets the node's parameter `artifact`, as `ros2 param set` would, and reads the node's health reports.
+It sets the node's parameters, as `ros2 param set` would, and reads the health reports of all nodes.
 """
 
 import time
@@ -24,7 +24,7 @@ from reflexarc.control.nodes.process import make_executor
 from reflexarc.control.succession import Phase
 from reflexarc.control.values import Diagnostics
 
-__all__ = ["SwapClient", "guest"]
+__all__ = ["ModuleClient", "guest"]
 
 _POLL_S = 0.05
 _ANSWER_WITHIN_S = 10.0
@@ -51,7 +51,7 @@ def guest(name: str) -> Iterator[tuple[Node, Executor]]:
         rclpy.shutdown(context=context)
 
 
-class SwapClient:
+class ModuleClient:
     """Speaks with the module nodes of a flow.
 
     Args:
@@ -94,7 +94,8 @@ class SwapClient:
             on_phase("already runs")
             return
         self._reports[module].clear()
-        self._request(module, digest)
+        if refused := self.set_parameter(module, PARAMETER, digest):
+            raise ArtifactError(refused)
         last = ""
         while last != Phase.DONE.value:
             # A swap takes flow time, which passes slowly on a busy machine and not at all between episodes; so it may
@@ -108,17 +109,24 @@ class SwapClient:
                 on_phase(last)
         self._reports[module].append(figures)
 
-    def _request(self, module: str, digest: str) -> None:
+    def set_parameter(self, module: str, name: str, value: str) -> str:
+        """Set a parameter of a module's node.
+
+        Returns:
+            Why the node refuses, or nothing.
+
+        Raises:
+            RuntimeUnavailableError: It does not answer.
+        """
         if module not in self._clients:
             self._clients[module] = self._node.create_client(SetParameters, f"{module}/set_parameters")
         client = self._clients[module]
         self._wait(client.service_is_ready, f"{module} cannot be asked")
-        parameter = Parameter(PARAMETER, value=digest).to_parameter_msg()
+        parameter = Parameter(name, value=value).to_parameter_msg()
         future = client.call_async(SetParameters.Request(parameters=[parameter]))
         self._wait(future.done, f"{module} does not answer")
         (result,) = future.result().results
-        if not result.successful:
-            raise ArtifactError(result.reason)
+        return "" if result.successful else result.reason or f"{module}: refused {name}."
 
     def _wait(self, is_done: Callable[[], bool], complaint: str) -> None:
         until = time.monotonic() + _ANSWER_WITHIN_S
