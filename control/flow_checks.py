@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from reflexarc.control.errors import FlowError, ValueRefusedError, did_you_mean
+from reflexarc.control.fallback import base_port
 from reflexarc.control.flow import PLANT, Flow, ModuleSpec, Source
 from reflexarc.control.kinematics import DenavitHartenberg
 from reflexarc.control.modules import module_class
@@ -169,13 +170,13 @@ def _against(
             )
     for name, port in ports.items():
         keys = _keys(spec.name, side, name)
-        if name not in needs:
+        if (base := base_port(name)) not in needs:
             yield Problem(
                 keys,
                 f"{spec.name}: kind '{spec.kind}' has no {side[:-1]} '{name}'. {did_you_mean(name, needs)}",
             )
             continue
-        wanted = needs[name]
+        wanted = needs[base]
         came = f"{spec.inputs[name]} is" if side == "inputs" else "is declared"
         for what, has, wants in (
             ("type", port.type.value, wanted.type.value),

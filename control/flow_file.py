@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from yaml.constructor import SafeConstructor
 
 from reflexarc.control.errors import FlowError, ReflexarcError, did_you_mean
+from reflexarc.control.fallback import SEPARATOR, fallback_port
 from reflexarc.control.flow import PLANT, Flow, ModuleSpec, PlantSpec, Source, TrainingSpec
 from reflexarc.control.flow_checks import Problem, check_flow
 from reflexarc.control.module import Module
@@ -181,13 +182,38 @@ class _Reader:
             str(name): self._model(Port, port, (*keys, "outputs", str(name)), f"{node}.{name}")
             for name, port in self._mapping(content.get("outputs"), (*keys, "outputs")).items()
         }
-        inputs = {
-            str(name): self._source(source, (*keys, "inputs", str(name)), f"{node}.{name}")
-            for name, source in self._mapping(content.get("inputs"), (*keys, "inputs")).items()
-        }
+        inputs: dict[str, Source | None] = {}
+        for name, source in self._mapping(content.get("inputs"), (*keys, "inputs")).items():
+            inputs |= self._sources(str(name), source, (*keys, "inputs", str(name)), node)
         return {
             "outputs": {name: port for name, port in outputs.items() if port is not None},
             "inputs": {name: source for name, source in inputs.items() if source is not None},
+        }
+
+    def _sources(self, port: str, content: Any, keys: _Keys, node: str) -> dict[str, Source | None]:
+        """The sources of one input, by the ports at which they are connected: its own, and those to fall back to."""
+        who = f"{node}.{port}"
+        if SEPARATOR in port:
+            self._problem(keys, f"{who}: no port can have a '{SEPARATOR}' in its name.")
+            return {}
+        more: Any = []
+        if isinstance(content, Mapping) and "fallback" in content:
+            more = content["fallback"]
+            content = {key: value for key, value in content.items() if key != "fallback"}
+            if not isinstance(more, list) or not more:
+                self._problem(
+                    (*keys, "fallback"), f"{who}: fallback is {more!r}, expected a list of sources."
+                )
+                more = []
+            elif node == PLANT:
+                self._problem((*keys, "fallback"), f"{who}: only the guard commands the plant. Leave it out.")
+                more = []
+        first = self._source(content, keys, who)
+        expect = {} if first is None else first.expect
+        others = [self._source(source, (*keys, "fallback"), who) for source in more]
+        return {port: first} | {
+            fallback_port(port, number): other and other.model_copy(update={"expect": expect})
+            for number, other in enumerate(others, start=1)
         }
 
     def _source(self, content: Any, keys: _Keys, who: str) -> Source | None:

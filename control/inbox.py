@@ -1,4 +1,4 @@
-"""Inbox: what has arrived at a module, and whether it is time to step.
+"""Inbox: what has arrived at a module, from which of its sources, and whether it is time to step.
 
 Both runtimes put values in here and ask here, so the rule that decides when a module steps exists once.
 """
@@ -6,9 +6,10 @@ Both runtimes put values in here and ask here, so the rule that decides when a m
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
+from reflexarc.control.fallback import Fallback, base_port
 from reflexarc.control.flow import Flow, ModuleSpec
 from reflexarc.control.module import Inputs
-from reflexarc.control.ports import Port, refusal
+from reflexarc.control.ports import Port, refusal, silence_s
 from reflexarc.control.values import Value
 
 __all__ = ["Inbox", "make_inbox"]
@@ -30,8 +31,10 @@ class Inbox:
     spoke lately, or when the caller says that no more is to be waited for (`is_final`). Nothing comes back to
     a stamp once it is done with.
 
+    Of an input with several sources one is read at a time, see `fallback`; a change is counted.
+
     Args:
-        ports: Per input port, the port of its source.
+        ports: Per connected port, the port of its source.
         trigger: Ports that make the module step; more than one are paired by stamp.
         deadline_ns: Longest time between two steps, in ns of flow time, or None.
         may_lack: Whether a set may be incomplete.
@@ -51,7 +54,8 @@ class Inbox:
         self._may_lack = may_lack
         self._done_stamp: int | None = None
         self._lacked: Counter[str] = Counter()
-        self._queues: dict[str, deque[Value]] = {name: deque() for name in ports}
+        self._queues: dict[str, deque[Value]] = {base_port(name): deque() for name in ports}
+        self._fallbacks = _fallbacks(ports)
         self._last_step_ns = 0
         self.rejections: Counter[str] = Counter()
         """Values that were refused, by `port: reason`."""
@@ -62,19 +66,34 @@ class Inbox:
         """Drop everything that waits; the deadline counts from now."""
         for queue in self._queues.values():
             queue.clear()
+        for fallback in self._fallbacks.values():
+            fallback.reset(now_ns)
         self._last_step_ns = now_ns
         self._done_stamp = None
 
-    def deliver(self, port: str, value: Value) -> bool:
+    def deliver(self, port: str, value: Value, now_ns: int) -> bool:
         """Take a value in, or refuse and count it.
 
+        Args:
+            port: The connected port.
+            value: What came.
+            now_ns: The flow's time.
+
         Returns:
-            Whether it was taken.
+            Whether it fits its port.
         """
         reason = refusal(self._ports[port], value)
         if reason is not None:
             self.refuse(port, reason)
             return False
+        if (fallback := self._fallbacks.get(base_port(port))) is not None:
+            before = fallback.chosen
+            is_read = fallback.arrived(port, now_ns)
+            if fallback.chosen != before:
+                self.rejections[f"{base_port(port)}: changed to {fallback.chosen}"] += 1
+            if not is_read:
+                return True
+            port = base_port(port)
         if self._may_lack and port in self._trigger:
             if self._done_stamp is not None and value.stamp_ns <= self._done_stamp:  # type: ignore[union-attr]
                 self.refuse(port, "late")
@@ -90,6 +109,18 @@ class Inbox:
     def refuse(self, port: str, reason: str) -> None:
         """Count a value that could not even be read."""
         self.rejections[f"{port}: {reason}"] += 1
+        if (fallback := self._fallbacks.get(base_port(port))) is not None:
+            fallback.refused(port)
+
+    def trust(self, port: str, *, is_trusted: bool) -> None:
+        """Say whether what comes at a connected port is as it was in training."""
+        if (fallback := self._fallbacks.get(base_port(port))) is not None:
+            fallback.trust(port, is_trusted=is_trusted)
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Of each input that has several sources, the connected port that is read now."""
+        return {name: fallback.chosen for name, fallback in self._fallbacks.items()}
 
     @property
     def is_waiting(self) -> bool:
@@ -151,6 +182,14 @@ class Inbox:
         queue.clear()
         queue.extend(newer)
         return taken
+
+
+def _fallbacks(ports: Mapping[str, Port]) -> dict[str, Fallback]:
+    connected: dict[str, dict[str, int | None]] = {}
+    for name, port in ports.items():
+        silence = silence_s(port)
+        connected.setdefault(base_port(name), {})[name] = None if silence is None else round(silence * 1e9)
+    return {name: Fallback(silences) for name, silences in connected.items() if len(silences) > 1}
 
 
 def make_inbox(flow: Flow, spec: ModuleSpec) -> Inbox:

@@ -122,7 +122,7 @@ class LocalRuntime:
         inbox, module = self._inboxes[name], self._modules[name]
         for port in self._flow.modules[name].inputs:
             for value in self._due(name, port):
-                inbox.deliver(port, value)
+                inbox.deliver(port, value, now_ns)
         while inbox.is_ready(now_ns, is_final=True):  # what belongs to this tick has come
             received_ns = time.monotonic_ns()
             inputs = inbox.take(now_ns, is_final=True)

@@ -24,8 +24,8 @@ from reflexarc.control.nodes.health import PERIOD_S, Health
 from reflexarc.control.nodes.lockstep import Marker, fingerprint, make_gate, marker_topic
 from reflexarc.control.nodes.messages import from_message, message_class, to_message
 from reflexarc.control.nodes.parameters import NodeParameters
-from reflexarc.control.nodes.qos import marker_qos, offered_qos, requested_qos, silence_s
-from reflexarc.control.ports import Port
+from reflexarc.control.nodes.qos import marker_qos, offered_qos, requested_qos
+from reflexarc.control.ports import Port, silence_s
 from reflexarc.control.values import Value
 
 __all__ = ["FlowNode"]

@@ -17,6 +17,7 @@ from std_srvs.srv import Trigger
 from reflexarc.control.artifacts.artifact import Artifact
 from reflexarc.control.artifacts.store import SHIPPED_STORE, resolve_artifacts
 from reflexarc.control.errors import FlowError, did_you_mean
+from reflexarc.control.fallback import base_port
 from reflexarc.control.inbox import make_inbox
 from reflexarc.control.module import Outputs
 from reflexarc.control.modules import make_module
@@ -108,8 +109,9 @@ class ModuleNode(FlowNode):
 
     def receive(self, port: str, value: Value) -> None:
         """Take a value in, and step if it was the last one missing."""
-        if self._deliver_checked(port, value):
-            self._step(self._now_ns())
+        now_ns = self._now_ns()
+        if self._deliver_checked(port, value, now_ns):
+            self._step(now_ns)
 
     def tick(self) -> None:
         """Do every tick whose values are complete."""
@@ -119,7 +121,7 @@ class ModuleNode(FlowNode):
                 self._reset(now_ns)
             for port, values in tick.values.items():
                 for value in values:
-                    self._deliver_checked(port, value)
+                    self._deliver_checked(port, value, now_ns)
             self._step(now_ns, is_final=True)
             self.finish_tick(tick.number)
 
@@ -137,22 +139,24 @@ class ModuleNode(FlowNode):
         return self.health.faults(refused, self._inbox.late_steps)
 
     def figures(self) -> Mapping[str, str]:
-        """Which artifact runs, and how a swap stands."""
-        return self._swap.figures()
+        """Which artifact runs, how a swap stands, and which of its sources an input reads."""
+        return {**self._swap.figures(), **{f"{n}_source": s for n, s in self._inbox.sources.items()}}
 
     def findings(self) -> Mapping[str, str]:
         """What the module has found out about others."""
         return self._succession.serving.findings
 
-    def _deliver_checked(self, port: str, value: Value) -> bool:
+    def _deliver_checked(self, port: str, value: Value, now_ns: int) -> bool:
         """Deliver a value, and look whether the input still is as the module was trained under."""
-        if not self._inbox.deliver(port, value):
+        if not self._inbox.deliver(port, value, now_ns):
             return False
         if port in self._watches:
             self._watches[port].take(value)
             now = set(self._watches[port].departures())
             for quantity in now - self._departed[port]:
                 self._departures[f"{port}: {quantity} is not as in training"] += 1
+            if now != self._departed[port]:
+                self._inbox.trust(port, is_trusted=not now)
             self._departed[port] = now
         return True
 
@@ -172,8 +176,9 @@ class ModuleNode(FlowNode):
         """Compare the inputs from now on with what an artifact was trained under."""
         self._watched_for = artifact
         assumes = artifact.manifest.assumes if artifact is not None else {}
-        self._watches = {port: InputWatch(assumption) for port, assumption in assumes.items()}
-        self._departed: dict[str, set[str]] = {port: set() for port in assumes}
+        connected = [port for port in self.flow.modules[self.get_name()].inputs if base_port(port) in assumes]
+        self._watches = {port: InputWatch(assumes[base_port(port)]) for port in connected}
+        self._departed: dict[str, set[str]] = {port: set() for port in connected}
 
     def _step(self, now_ns: int, *, is_final: bool = False) -> None:
         """Step on all that can be stepped on.

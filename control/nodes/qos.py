@@ -10,28 +10,16 @@ from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
 
 from reflexarc.control.nodes import Clock
-from reflexarc.control.ports import Port
+from reflexarc.control.ports import Port, silence_s
 
-__all__ = ["Clock", "marker_qos", "offered_qos", "requested_qos", "silence_s"]
+__all__ = ["Clock", "marker_qos", "offered_qos", "requested_qos"]
 
 _LOCKSTEP_DEPTH = 64
 """Messages that wait at one reader. In lock step nobody is more than 8 ticks behind the plant."""
 
-_SHORTEST_DEADLINE_S = 0.05
-"""At 60 Hz with four CPU hogs on two cores 25 ms gave five false alarms in 7 s, 50 ms none."""
-
-_PERIODS_UNTIL_SILENT = 5.0
-"""Camera frames get lost now and then (5 %) and come up to 25 ms earlier or later than the one before: at
-50 Hz there are gaps of 65 ms, and of 85 ms where two in a row are lost."""
-
 _LEASE = Duration(nanoseconds=200_000_000)
 """A process killed by -9 is noticed after exactly the lease. DDS threads assert it at two thirds of it, so
 it says nothing of a node that hangs; the deadline does."""
-
-
-def silence_s(port: Port) -> float | None:
-    """After how long without a value a stream counts as silent, or None where it may pause for ever."""
-    return None if port.rate_hz is None else max(_SHORTEST_DEADLINE_S, _PERIODS_UNTIL_SILENT / port.rate_hz)
 
 
 def offered_qos(port: Port, clock: Clock) -> QoSProfile:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reflexarc.control.artifacts.artifact import Manifest
+from reflexarc.control.fallback import base_port
 from reflexarc.control.flow import Flow
 from reflexarc.envs.registry import TASKS
 
@@ -76,11 +77,13 @@ def environment_digest(flow: Flow) -> str:
 def config_digest(flow: Flow, module: str, settings: Mapping[str, Any]) -> str:
     """sha256 over a module's part of the flow, and the settings that were given beside it.
 
-    A budget does not count: where it ended a training, the manifest's `completed` says so.
+    A budget does not count: where it ended a training, the manifest's `completed` says so. Nor does what a running
+    module falls back to.
     """
     spec = flow.modules[module].model_dump(
         mode="json", exclude={"training": {"budget_s": True}, "patience_s": True}
     )
+    spec["inputs"] = {port: source for port, source in spec["inputs"].items() if port == base_port(port)}
     content = {"module": spec, "settings": dict(settings)}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -8,6 +8,7 @@ from typing import Any
 from reflexarc.control.artifacts.artifact import Manifest, load_artifact
 from reflexarc.control.artifacts.store import artifact_folder, read_lock
 from reflexarc.control.errors import ArtifactError, TrainingError
+from reflexarc.control.fallback import base_port
 from reflexarc.control.flow import Flow
 from reflexarc.control.training.digests import code_digest, config_digest, environment_digest
 
@@ -55,7 +56,9 @@ def draft_manifest(
         trainer=spec.training.trainer,
         ports={
             "inputs": {
-                port: flow.port(source).model_dump(mode="json") for port, source in spec.inputs.items()
+                port: flow.port(source).model_dump(mode="json")
+                for port, source in spec.inputs.items()
+                if port == base_port(port)
             },
             "outputs": {port: declared.model_dump(mode="json") for port, declared in spec.outputs.items()},
         },

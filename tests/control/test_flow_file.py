@@ -5,6 +5,7 @@ import pytest
 from reflexarc.control.errors import FlowError
 from reflexarc.control.flow_file import FLOWS, known_flows, load_flow
 from reflexarc.control.ports import MessageType
+from reflexarc.control.training.digests import config_digest
 
 TEXT = (FLOWS / "arm_catch.yaml").read_text(encoding="utf-8")
 LATENCY = "latency_s: 0.01\n    inputs:\n      color"
@@ -473,3 +474,54 @@ def test_a_member_cannot_have_the_name_of_another_module(tmp_path):
     text = changed("  policy:\n", "  estimation_second_2:\n")
     found = problems(tmp_path / "flow.yaml", text)
     assert any("estimation_second_2: is also the name of a member of estimation." in line for line in found)
+
+
+FIRST = "source: estimation.odometry, unit: m, frame: base_link"
+
+
+def test_an_input_has_sources_to_fall_back_to(tmp_path):
+    path = tmp_path / "flow.yaml"
+    path.write_text(
+        changed(FIRST, f"{FIRST}, fallback: [estimation_first.odometry, estimation_second.odometry]")
+    )
+    flow = load_flow(str(path))
+    inputs = flow.modules["policy"].inputs
+    assert [str(inputs[name]) for name in ("odometry", "odometry~1", "odometry~2")] == [
+        "estimation.odometry",
+        "estimation_first.odometry",
+        "estimation_second.odometry",
+    ]
+    assert inputs["odometry~1"].expect == inputs["odometry"].expect == {"unit": "m", "frame": "base_link"}
+    assert ("policy", "odometry~1") in flow.consumers("estimation_first", "odometry")
+    assert config_digest(flow, "policy", {}) == config_digest(load_flow(str(NINE)), "policy", {})
+
+
+@pytest.mark.parametrize(
+    ("fallback", "complaint"),
+    [
+        (
+            "estimation_first.odometry",
+            "policy.odometry: fallback is 'estimation_first.odometry', expected a list",
+        ),
+        ("[]", "policy.odometry: fallback is [], expected a list of sources."),
+        ("[estimation_first]", "policy.odometry: source 'estimation_first', expected node.port, as in"),
+        ("[estimation_fist.odometry]", "policy.odometry~1: source 'estimation_fist.odometry': there is no"),
+        ("[perception.detection]", "policy.odometry~1: type: perception.detection is"),
+    ],
+)
+def test_a_source_that_cannot_be_fallen_back_to_is_said(tmp_path, fallback, complaint):
+    found = problems(tmp_path / "flow.yaml", changed(FIRST, f"{FIRST}, fallback: {fallback}"))
+    assert any(complaint in line for line in found), found
+
+
+def test_the_plant_has_one_commander(tmp_path):
+    text = edited(("command: guard.command", "command: {source: guard.command, fallback: [policy.command]}"))
+    found = problems(tmp_path / "flow.yaml", text)
+    assert any("plant.command: only the guard commands the plant." in line for line in found)
+
+
+def test_no_port_is_named_like_a_further_source(tmp_path):
+    found = problems(
+        tmp_path / "flow.yaml", edited(("      detection: {source", "      detection~1: {source"))
+    )
+    assert any("no port can have a '~' in its name." in line for line in found)

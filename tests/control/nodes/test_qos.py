@@ -1,8 +1,8 @@
 import pytest
 from rclpy.qos import QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 
-from reflexarc.control.nodes.qos import marker_qos, offered_qos, requested_qos, silence_s
-from reflexarc.control.ports import Port
+from reflexarc.control.nodes.qos import marker_qos, offered_qos, requested_qos
+from reflexarc.control.ports import Port, silence_s
 
 pytestmark = pytest.mark.ros
 
