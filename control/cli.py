@@ -32,6 +32,13 @@ JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the repor
 StoreOption = Annotated[
     Path | None, typer.Option("--store", help="Folder of artifacts; without it, those that ship.")
 ]
+UseCasesOption = Annotated[
+    Path | None,
+    typer.Option("--usecases", help="Keep in this folder what one approach made of what others agreed on."),
+]
+UseCasesMbOption = Annotated[
+    float, typer.Option("--usecases-mb", help="For all of them together.", min=0.001)
+]
 
 
 @app.callback()
@@ -50,12 +57,16 @@ def sim(
     seed: SeedOption = 0,
     json: JsonOption = None,
     store: StoreOption = None,
+    usecases: UseCasesOption = None,
+    usecases_mb: UseCasesMbOption = 500.0,
 ) -> None:
     """Run a flow and its twin on ROS 2, a process per node, and report."""
     with _told():
+        from reflexarc.control.commands.run import UseCases
         from reflexarc.control.commands.sim import run_sim
 
-        run_sim(flow, episodes, clock, seed, json, store)
+        kept = None if usecases is None else UseCases(usecases, usecases_mb)
+        run_sim(flow, episodes, clock, seed, json, store, kept)
 
 
 @app.command("eval")
@@ -65,12 +76,16 @@ def evaluate(
     seed: SeedOption = 0,
     json: JsonOption = None,
     store: StoreOption = None,
+    usecases: UseCasesOption = None,
+    usecases_mb: UseCasesMbOption = 500.0,
 ) -> None:
     """Run a flow and its twin in one process without ROS 2, and report the same."""
     with _told():
         from reflexarc.control.commands.eval import run_eval
+        from reflexarc.control.commands.run import UseCases
 
-        run_eval(flow, episodes, seed, json, store)
+        kept = None if usecases is None else UseCases(usecases, usecases_mb)
+        run_eval(flow, episodes, seed, json, store, kept)
 
 
 @app.command()
@@ -279,6 +294,30 @@ def inject(
 
         wanted = Fault(kind=fault, at_s=at, for_s=lasts, magnitude=magnitude, seed=seed)
         run_inject(module, wanted, flow)
+
+
+@app.command()
+def faults(
+    flow: Annotated[
+        str | None, typer.Option("--flow", help="Name of the running flow, if there is more than one.")
+    ] = None,
+) -> None:
+    """Say what the nodes of a running flow have counted, and who departs from whom now."""
+    with _told():
+        from reflexarc.control.commands.faults import run_faults
+
+        run_faults(flow)
+
+
+@app.command()
+def usecases(
+    folder: Annotated[Path, typer.Argument(help="Folder of use cases.")] = Path("usecases"),
+) -> None:
+    """List the use cases of a folder; `retrain MODULE --data FOLDER` learns from them."""
+    with _told():
+        from reflexarc.control.commands.usecases import run_usecases
+
+        run_usecases(folder)
 
 
 @app.command()

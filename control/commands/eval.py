@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from reflexarc.control.commands.run import Run
+from reflexarc.control.commands.run import Run, UseCases
 from reflexarc.control.local import LocalRuntime
 from reflexarc.control.modules import make_module
 from reflexarc.control.report import mean_score
@@ -15,13 +15,15 @@ from reflexarc.envs.twin import make_plant
 __all__ = ["run_eval"]
 
 
-def run_eval(flow: str, episodes: int, seed: int, json: Path | None, store: Path | None) -> None:
+def run_eval(
+    flow: str, episodes: int, seed: int, json: Path | None, store: Path | None, usecases: UseCases | None
+) -> None:
     """Run it, with progress on stderr and the report on stdout.
 
     Raises:
         ReflexarcError: The flow, an artifact or an option is not right.
     """
-    run = Run.prepare(flow, episodes, "lockstep", seed, json, store)
+    run = Run.prepare(flow, episodes, "lockstep", seed, json, store, usecases)
     modules = {name: make_module(spec, run.artifacts.get(name)) for name, spec in run.flow.modules.items()}
     plant = make_plant(run.flow.plant.env, run.flow.plant.outputs, run.flow.plant.parameters)
     done: list[Episode] = []

@@ -1,9 +1,12 @@
 """`reflexarc retrain` and `reflexarc rollback`: one module anew, judged, and promoted or not."""
 
 import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -12,6 +15,7 @@ from reflexarc.control.artifacts.history import rollback
 from reflexarc.control.artifacts.store import SHIPPED_STORE
 from reflexarc.control.commands.train import parse_settings, require_trainer
 from reflexarc.control.errors import TrainingError, did_you_mean
+from reflexarc.control.flow import Flow
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.seeds import evaluation_seeds
 
@@ -53,42 +57,58 @@ def run_retrain(
     from reflexarc.control.training.retrain import Retraining, plan_retraining, retrain
     from reflexarc.control.training.retrain_report import write_retrain_report
 
-    folder = SHIPPED_STORE if store is None else store
-    wanted = Retraining(
-        settings=changes.get(module, {}),
-        data=data,
-        budget_s=budget_s,
-        episodes=episodes,
-        evaluation_seed=seed,
-        force=force,
-    )
-    console = Console(highlight=False, soft_wrap=True)
-    intent = plan_retraining(loaded, module, wanted, folder)
-    if not intent.causes and not force:
-        console.print(f"{module}: up to date, nothing to retrain. --force does it anyway.")
-        return True
-    took = "" if intent.seconds is None else f", some {max(intent.seconds / 60, 0.1):.1f} min"
-    console.print(f"{module}: to be trained because of {', '.join(intent.causes) or '--force'}{took}")
-    console.print(f"frozen: {', '.join(intent.neighbours)}")
-    if dry_run:
-        return True
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("paired episodes", total=episodes)
-        outcome = retrain(
-            loaded,
-            intent,
-            wanted,
-            folder,
-            logs,
-            console.print,
-            lambda done, total: progress.update(task, completed=done, total=total),
+    with _as_file(data, loaded, module) as recorded:
+        folder = SHIPPED_STORE if store is None else store
+        wanted = Retraining(
+            settings=changes.get(module, {}),
+            data=recorded,
+            budget_s=budget_s,
+            episodes=episodes,
+            evaluation_seed=seed,
+            force=force,
         )
-    verb = "promoted" if outcome.is_promoted else "kept the old one"
-    console.print(f"{module}: {verb}: {outcome.reason}")
-    console.print(f"{outcome.old.digest[:12]} -> {outcome.new.digest[:12]}")
-    console.print(f"report: {write_retrain_report(outcome, loaded)}")
-    return outcome.is_promoted
+        console = Console(highlight=False, soft_wrap=True)
+        intent = plan_retraining(loaded, module, wanted, folder)
+        if not intent.causes and not force:
+            console.print(f"{module}: up to date, nothing to retrain. --force does it anyway.")
+            return True
+        took = "" if intent.seconds is None else f", some {max(intent.seconds / 60, 0.1):.1f} min"
+        console.print(f"{module}: to be trained because of {', '.join(intent.causes) or '--force'}{took}")
+        console.print(f"frozen: {', '.join(intent.neighbours)}")
+        if dry_run:
+            return True
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("paired episodes", total=episodes)
+            outcome = retrain(
+                loaded,
+                intent,
+                wanted,
+                folder,
+                logs,
+                console.print,
+                lambda done, total: progress.update(task, completed=done, total=total),
+            )
+        verb = "promoted" if outcome.is_promoted else "kept the old one"
+        console.print(f"{module}: {verb}: {outcome.reason}")
+        console.print(f"{outcome.old.digest[:12]} -> {outcome.new.digest[:12]}")
+        console.print(f"report: {write_retrain_report(outcome, loaded)}")
+        return outcome.is_promoted
+
+
+@contextmanager
+def _as_file(data: Path | None, flow: Flow, module: str) -> Iterator[Path | None]:
+    """Recorded data as one file; a folder is one of use cases."""
+    if data is None or not data.is_dir():
+        yield data
+        return
+    from reflexarc.control.training.use_cases import use_cases_as_data
+
+    arrays = use_cases_as_data(data, flow, module)
+    with tempfile.TemporaryDirectory(prefix="reflexarc-") as folder:
+        path = Path(folder) / "use_cases.npz"
+        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+        yield path
 
 
 def run_rollback(module: str, flow: str, store: Path | None) -> None:

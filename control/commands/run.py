@@ -12,11 +12,31 @@ from reflexarc.control.artifacts.store import SHIPPED_STORE, resolve_artifacts
 from reflexarc.control.errors import ReflexarcError
 from reflexarc.control.flow import Flow
 from reflexarc.control.flow_file import load_flow
+from reflexarc.control.modules.use_cases import with_recorders
+from reflexarc.control.redundancy.use_case_store import UseCaseStore
 from reflexarc.control.report import make_report, print_report, write_report
 from reflexarc.control.run_result import RunResult
 from reflexarc.control.seeds import evaluation_seeds
 
-__all__ = ["Run", "require_writable"]
+__all__ = ["Run", "UseCases", "require_writable"]
+
+
+@dataclass(frozen=True)
+class UseCases:
+    """Where use cases go.
+
+    Args:
+        folder: Of the store.
+        limit_mb: For all of them together.
+    """
+
+    folder: Path
+    limit_mb: float
+
+    @property
+    def limit_bytes(self) -> int:
+        """The same in bytes."""
+        return round(self.limit_mb * 1e6)
 
 
 @dataclass(frozen=True)
@@ -43,7 +63,14 @@ class Run:
 
     @classmethod
     def prepare(
-        cls, flow: str, episodes: int, clock: str, seed: int, json: Path | None, store: Path | None
+        cls,
+        flow: str,
+        episodes: int,
+        clock: str,
+        seed: int,
+        json: Path | None,
+        store: Path | None,
+        usecases: "UseCases | None" = None,
     ) -> "Run":
         """Check everything that can be checked before a run, so that none ends in vain.
 
@@ -54,6 +81,9 @@ class Run:
         if json is not None:
             require_writable(json)
         loaded = load_flow(flow)
+        if usecases is not None:
+            UseCaseStore(usecases.folder, usecases.limit_bytes)
+            loaded = with_recorders(loaded, usecases.folder, usecases.limit_mb)
         folder = SHIPPED_STORE if store is None else store
         return cls(loaded, clock, seed, seeds, folder, resolve_artifacts(loaded, folder), json)
 

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from reflexarc.control.commands.run import Run
+from reflexarc.control.commands.run import Run, UseCases
 from reflexarc.control.nodes import Clock
 from reflexarc.control.nodes.bringup import TWIN, Status, run_ros
 from reflexarc.control.report import mean_score
@@ -20,13 +20,21 @@ _LEVELS = ("[green]ok[/]", "[yellow]warning[/]", "[red]error[/]", "[red]stale[/]
 """By level of diagnostic_msgs/DiagnosticStatus."""
 
 
-def run_sim(flow: str, episodes: int, clock: Clock, seed: int, json: Path | None, store: Path | None) -> None:
+def run_sim(
+    flow: str,
+    episodes: int,
+    clock: Clock,
+    seed: int,
+    json: Path | None,
+    store: Path | None,
+    usecases: UseCases | None,
+) -> None:
     """Run it, with live status on stderr and the report on stdout.
 
     Raises:
         ReflexarcError: It cannot start, or a node has ended; the message says which and why.
     """
-    run = Run.prepare(flow, episodes, clock, seed, json, store)
+    run = Run.prepare(flow, episodes, clock, seed, json, store, usecases)
     nodes = (TWIN, *run.flow.order)
     status = Console(stderr=True)
     with Live(console=status, refresh_per_second=4, transient=True) as live:

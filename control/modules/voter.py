@@ -17,9 +17,9 @@ from reflexarc.control.module import Inputs, Module, Outputs
 from reflexarc.control.ports import MessageType, Port, PortNeed
 from reflexarc.control.redundancy.departures import DepartureLog
 from reflexarc.control.redundancy.voter import Member, Output, Tolerances, Verdict, VoterState, vote
-from reflexarc.control.values import FloatArray, Odometry, PoseWithCovariance, unknown_covariance
+from reflexarc.control.values import FloatArray, Odometry, PoseWithCovariance, Value, unknown_covariance
 
-__all__ = ["Voter", "VoterParameters"]
+__all__ = ["Voter", "VoterParameters", "output_of"]
 
 _NOISE_M = 1e-9
 """Replicas on one machine give the same bits, those on two may round differently: below this they never agree."""
@@ -127,7 +127,7 @@ class Voter(Module):
             return {}
         came = {port: value for port, value in values.items() if value.stamp_ns == stamp_ns}  # type: ignore[union-attr]
         outputs = {
-            approach: [self._output(came.get(str(member))) for member in members]
+            approach: [None if (value := came.get(str(m))) is None else output_of(value) for m in members]
             for approach, members in self._members.items()
         }
         verdict = vote(outputs, self._tolerances, self._state)
@@ -153,16 +153,6 @@ class Voter(Module):
         size = len(self._tolerances.replica)
         return Output(np.full(size, np.nan), np.eye(size), is_known=False)
 
-    def _output(self, value: Any) -> Output | None:
-        if value is None:
-            return None
-        if isinstance(value, PoseWithCovariance):
-            return Output(value.position, value.covariance[:3, :3], value.is_known)
-        covariance = np.zeros((6, 6))
-        covariance[:3, :3] = value.pose_covariance[:3, :3]
-        covariance[3:, 3:] = value.twist_covariance[:3, :3]
-        return Output(np.concatenate([value.position, value.linear_velocity]), covariance, value.is_known)
-
     def _value(self, stamp_ns: int, output: Output) -> PoseWithCovariance | Odometry:
         pose = _widened(output.covariance[:3, :3]) if output.is_known else unknown_covariance()
         position = output.mean[:3] if output.is_known else np.full(3, np.nan)
@@ -179,6 +169,17 @@ class Voter(Module):
             pose_covariance=pose,
             twist_covariance=_widened(output.covariance[3:, 3:]) if output.is_known else unknown_covariance(),
         )
+
+
+def output_of(value: Value) -> Output:
+    """What a detection or an estimate says, as it is compared: position, and for an estimate velocity."""
+    if isinstance(value, PoseWithCovariance):
+        return Output(value.position, value.covariance[:3, :3], value.is_known)
+    assert isinstance(value, Odometry)
+    covariance = np.zeros((6, 6))
+    covariance[:3, :3] = value.pose_covariance[:3, :3]
+    covariance[3:, 3:] = value.twist_covariance[:3, :3]
+    return Output(np.concatenate([value.position, value.linear_velocity]), covariance, value.is_known)
 
 
 def _validated(parameters: Mapping[str, Any]) -> VoterParameters:

@@ -22,7 +22,7 @@ from reflexarc.control.nodes.artifact_swap import PARAMETER
 from reflexarc.control.nodes.messages import from_message
 from reflexarc.control.nodes.process import make_executor
 from reflexarc.control.succession import Phase
-from reflexarc.control.values import Diagnostics
+from reflexarc.control.values import Diagnostic, Diagnostics
 
 __all__ = ["ModuleClient", "guest"]
 
@@ -66,6 +66,7 @@ class ModuleClient:
         self._check = check
         self._clients: dict[str, Any] = {}
         self._reports: dict[str, deque[dict[str, str]]] = defaultdict(lambda: deque(maxlen=100))
+        self._newest: dict[str, Diagnostic] = {}
         node.create_subscription(DiagnosticArray, "/diagnostics", self._take, 50)
 
     def figures(self, module: str) -> dict[str, str]:
@@ -76,6 +77,10 @@ class ModuleClient:
         """
         self._wait(lambda: bool(self._reports[module]), f"{module} sends no health report")
         return self._reports[module][-1]
+
+    def newest(self) -> list[Diagnostic]:
+        """The newest line of everybody whose health was reported, in the order in which they were first heard."""
+        return list(self._newest.values())
 
     def swap(self, module: str, digest: str, on_phase: Callable[[str], None] = lambda phase: None) -> None:
         """Have a module run another artifact, and wait until the swap is over.
@@ -135,9 +140,10 @@ class ModuleClient:
                 raise RuntimeUnavailableError(
                     f"{complaint} after {_ANSWER_WITHIN_S:.0f} s. Is that node still running?"
                 )
-            self._spin()
+            self.spin()
 
-    def _spin(self) -> None:
+    def spin(self) -> None:
+        """Take in what has come, or wait a moment for it."""
         self._check()
         self._executor.spin_once(timeout_sec=_POLL_S)
 
@@ -146,3 +152,4 @@ class ModuleClient:
         if isinstance(report, Diagnostics):
             for entry in report.entries:
                 self._reports[entry.name].append(dict(entry.figures))
+                self._newest[entry.name] = entry

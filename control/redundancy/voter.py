@@ -16,7 +16,17 @@ import numpy as np
 from reflexarc.control.redundancy.merging import intersect_covariances, mahalanobis_squared
 from reflexarc.control.values import FloatArray
 
-__all__ = ["Departure", "Member", "Output", "Status", "Tolerances", "Verdict", "VoterState", "vote"]
+__all__ = [
+    "Departure",
+    "Member",
+    "Output",
+    "Status",
+    "Tolerances",
+    "Verdict",
+    "VoterState",
+    "distance_squared",
+    "vote",
+]
 
 
 class Member(NamedTuple):
@@ -248,7 +258,7 @@ def _between(voices: Sequence[_Voice], approaches: int, tolerances: Tolerances) 
         status = Status.AGREED if approaches == 1 else Status.UNCONFIRMED
         return voices[0].output, status, (voices[0].member,), (), 0.0
     distances = {
-        (first, second): _distance_squared(voices[first].output, voices[second].output)
+        (first, second): distance_squared(voices[first].output, voices[second].output)
         for first, second in combinations(range(len(voices)), 2)
     }
     closest = min(distances, key=lambda pair: distances[pair])
@@ -261,7 +271,7 @@ def _between(voices: Sequence[_Voice], approaches: int, tolerances: Tolerances) 
     others = [voice for voice in voices if voice not in agreeing]
     merged = _merged(agreeing)
     for voice in others:
-        distance = _distance_squared(voice.output, merged)
+        distance = distance_squared(voice.output, merged)
         if distance > tolerances.approach:
             dissent = (Departure(Member(voice.member.approach), "differs"),)
             return merged, Status.DISSENT, _members(agreeing), dissent, float(np.sqrt(distance))
@@ -276,7 +286,8 @@ def _members(voices: Sequence[_Voice]) -> tuple[Member, ...]:
     return tuple(voice.member for voice in voices)
 
 
-def _distance_squared(first: Output, second: Output) -> float:
+def distance_squared(first: Output, second: Output) -> float:
+    """How far apart two outputs are, as a squared number of standard deviations; infinite if one knows nothing."""
     if not first.is_known and not second.is_known:
         return 0.0
     if first.is_known != second.is_known:
