@@ -161,7 +161,8 @@ def retrain(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of its trainer; repeatable."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Recorded arrays (.npz) to train on as well.")
+        Path | None,
+        typer.Option("--data", help="Recorded arrays (.npz) or a folder of use cases to train on as well."),
     ] = None,
     budget: Annotated[
         str | None, typer.Option("--budget", metavar="TIME", help="End the training after 90s, 5m or 1h.")

@@ -100,10 +100,10 @@ class UseCaseRecorder(Module):
         for value in inputs[AGREED]:
             stamp_ns: int = value.stamp_ns  # type: ignore[union-attr]
             self._judge(stamp_ns, output_of(value))
+            self._forget(stamp_ns)
             for approach, (begun_ns, _) in list(self._begun.items()):
                 if stamp_ns >= begun_ns + self._parameters.after_s * 1e9:
                     self._keep(approach)
-            self._forget(stamp_ns)
         return {}
 
     def _judge(self, stamp_ns: int, agreed: Output) -> None:
@@ -173,7 +173,7 @@ def with_recorders(flow: Flow, folder: Path, limit_mb: float) -> Flow:
         raise ValueRefusedError(
             f"{flow.name}: no job is done by three approaches, so there are no use cases."
         )
-    return flow.model_copy(update={"modules": {**flow.modules, **recorders}})
+    return Flow(name=flow.name, plant=flow.plant, modules={**flow.modules, **recorders})
 
 
 def _recorder(flow: Flow, job: str, voter: ModuleSpec, folder: Path, limit_mb: float) -> ModuleSpec:

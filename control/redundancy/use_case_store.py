@@ -161,7 +161,7 @@ def read_case(path: Path) -> Columns:
         ReflexarcError: It cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.lib.npyio.NpzFile(opened, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # a damaged archive makes zipfile, zlib and numpy raise nearly anything
         raise ReflexarcError(f"{path}: not a use case ({error}). Remove it.") from None

@@ -90,6 +90,7 @@ def _images(case: _Case, pose: CameraPose) -> _Arrays:
 def _label(
     case: _Case, row: int, depth: npt.NDArray[Any], pose: CameraPose
 ) -> tuple[npt.NDArray[np.bool_], FloatArray]:
+    """Which pixels show the ball, and where its centre is in the optical frame."""
     if case[f"{AGREED}/covariance"][row, 0, 0] < 0:
         return np.zeros(depth.shape, dtype=bool), np.zeros(3)
     intrinsics = case["camera_info/intrinsics"][-1]
@@ -127,9 +128,11 @@ def _episode(case: _Case, tick_ns: int) -> _Arrays:
 
 
 def _lengthened(part: _Arrays, ticks: int) -> _Arrays:
-    """An episode with ticks added at its end that do not count."""
+    """An episode with ticks added at its end, in which nothing is seen and that do not count."""
     missing = ticks - part["seen"].shape[1]
-    return {n: np.pad(a, [(0, 0), (0, missing), *[(0, 0)] * (a.ndim - 2)]) for n, a in part.items()}
+    longer = {n: np.pad(a, [(0, 0), (0, missing), *[(0, 0)] * (a.ndim - 2)]) for n, a in part.items()}
+    longer["seen"][:, ticks - missing :] = np.nan
+    return longer
 
 
 def _common(case: _Case, *ports: str) -> Iterator[tuple[int, ...]]:
