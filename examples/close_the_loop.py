@@ -1,11 +1,11 @@
-"""A loop closed: an approach that never saw a region of throws departs there, and learns from what the others agreed on.
+"""A loop closed: an approach that never saw a region departs there, and learns from what the others agreed on.
 
     python examples/close_the_loop.py [--episodes 150] [--json FILE]
 
 Of the three perceptions of `arm_catch_3x3` the first is trained without any ball farther away than 1.5 m, where
-each throw begins. The flow is run with `--usecases`; what the other two agreed on goes into `retrain --data`, for this approach
-alone. How often it departs from the others, in the region and outside of it, is measured before and after, on throws
-that are neither trained nor collected. Takes some 20 min.
+each throw begins. The flow is run with `--usecases`; what the other two agreed on goes into `retrain --data`, for this
+approach alone. How often it departs from the others, in the region and outside of it, is measured before and after, on
+throws that are neither trained nor collected. Takes some 20 min.
 """
 
 import argparse

@@ -1,10 +1,6 @@
 """Modules of a shipped flow are swapped while it runs, from another terminal, as users do it."""
 
-import os
-import shutil
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,78 +11,26 @@ pytest.importorskip("rclpy", reason="needs the ROS 2 wheels: pip install 'reflex
 
 import ros_support  # noqa: F401 imports what of ROS 2 warns on import
 from fifty_swaps import failing_policy, sibling
+from terminal import Terminal
 
 from reflexarc.control.artifacts.artifact import write_artifact
 from reflexarc.control.artifacts.store import (
-    SHIPPED_STORE,
     read_lock,
     resolve_artifacts,
     write_lock,
 )
 from reflexarc.control.flow_file import load_flow
-from reflexarc.control.nodes.environment import joined
-from reflexarc.control.nodes.module_client import ModuleClient, guest
-from reflexarc.control.nodes.running import RunningFlow
 
 pytestmark = pytest.mark.ros
-
-MANY = "5000"
-"""Episodes: more than a test waits for."""
-
-
-class Terminal:
-    """Runs `reflexarc` where only the flow of these tests is found."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.store = folder / "store"
-        shutil.copytree(SHIPPED_STORE, self.store)
-        self.artifacts = resolve_artifacts(load_flow("arm_catch"), self.store)
-
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        environment = {n: v for n, v in os.environ.items() if n != "ROS_DOMAIN_ID"}
-        return subprocess.Popen(
-            [sys.executable, "-m", "reflexarc.control.cli", *arguments],
-            env={**environment, "TMPDIR": str(self.folder)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def swap(self, *arguments: str) -> tuple[int, str, str]:
-        process = self.start("swap", *arguments)
-        output, errors = process.communicate(timeout=90)
-        return process.returncode, output, errors
-
-    def note(self) -> RunningFlow | None:
-        paths = list(self.folder.glob("reflexarc-*/run.json"))
-        return RunningFlow.model_validate_json(paths[0].read_bytes()) if paths else None
-
-    def figures(self, *nodes: str) -> list[dict[str, str]]:
-        running = self.note()
-        assert running is not None
-        with joined(running.environment, running.directory), guest("listener") as (node, executor):
-            client = ModuleClient(node, executor)
-            return [client.figures(name) for name in nodes]
 
 
 @pytest.fixture(scope="module")
 def terminal(tmp_path_factory):
     """A terminal beside that in which arm_catch runs in real time."""
     terminal = Terminal(tmp_path_factory.mktemp("swap"))
-    flow = terminal.start("sim", "--clock", "realtime", "--episodes", MANY, "--store", str(terminal.store))
-    try:
-        until = time.monotonic() + 60
-        while terminal.note() is None:
-            assert flow.poll() is None, flow.stderr.read()
-            assert time.monotonic() < until
-            time.sleep(0.1)
+    terminal.artifacts = resolve_artifacts(load_flow("arm_catch"), terminal.store)
+    with terminal.flow("arm_catch"):
         yield terminal
-        assert flow.poll() is None, flow.stderr.read()
-    finally:
-        flow.terminate()
-        flow.communicate(timeout=30)
-    assert terminal.note() is None
 
 
 @pytest.mark.parametrize("module", ["perception", "estimation", "policy"])
@@ -94,7 +38,7 @@ def test_a_module_is_swapped_to_what_the_lock_pins_now(terminal, module):
     newcomer = sibling(terminal.store, terminal.artifacts[module])
     lock = read_lock(terminal.store, "arm_catch")
     write_lock(terminal.store, "arm_catch", {**lock, module: newcomer.digest})
-    code, output, errors = terminal.swap(module)
+    code, output, errors = terminal.run("swap", module)
     assert (code, errors) == (0, "")
     assert output.splitlines()[-1] == f"{module}: {newcomer.digest[:12]} runs"
     assert [line.split()[2] for line in output.splitlines()] == ["is", "warms", "has", "runs"]
@@ -106,7 +50,7 @@ def test_a_network_that_gives_nan_is_rolled_back_and_nothing_of_it_goes_out(term
     pytest.importorskip("onnx", reason="needs onnx: pip install 'reflexarc[train]'")
     (before,) = terminal.figures("policy")
     bad = failing_policy(terminal.store, terminal.artifacts["policy"])
-    code, output, errors = terminal.swap("policy", bad.digest[:12])
+    code, output, errors = terminal.run("swap", "policy", bad.digest[:12])
     reason = "rolled back: command: network output not finite"
     assert (code, errors) == (1, f"reflexarc: policy: swap to {bad.digest[:12]} {reason}\n")
     assert output.splitlines()[-1] == f"policy: {bad.digest[:12]} has taken over and is watched"
@@ -125,7 +69,7 @@ def test_a_perception_that_leaves_what_the_estimator_was_trained_under_is_refuse
     unsure = write_artifact(
         terminal.store, shipped.manifest.model_copy(update={"constants": constants}), files
     )
-    code, _, errors = terminal.swap("perception", unsure.digest)
+    code, _, errors = terminal.run("swap", "perception", unsure.digest)
     reason = "refused: detection: sigma_m is not as estimation was trained under"
     assert (code, errors) == (1, f"reflexarc: perception: swap to {unsure.digest[:12]} {reason}\n")
 
@@ -145,7 +89,7 @@ def test_what_cannot_be_swapped_is_one_line(terminal, digest, complaint):
         )
         (altered.folder / "model.onnx").write_bytes(shipped.model + b" ")
         digest = altered.digest
-    code, output, errors = terminal.swap("policy", digest)
+    code, output, errors = terminal.run("swap", "policy", digest)
     assert (code, output) == (1, "")
     assert complaint in errors
     assert errors.count("\n") == 1
