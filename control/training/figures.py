@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from reflexarc.control.values import FloatArray
 
-__all__ = ["WRONG_M", "envelope", "lag", "position_figures", "seen_in", "worst_of_pieces"]
+__all__ = ["WRONG_M", "envelope", "lag", "position_figures", "seen_in", "widest", "worst_of_pieces"]
 
 WRONG_M = 0.10
 """A detection farther from the ball than this has found something else."""
@@ -93,6 +93,14 @@ def worst_of_pieces(pieces: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def envelope(pieces: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Per figure, how bad an input may be for a consumer that was trained on these pieces."""
     return {name: _MARGIN * value for name, value in worst_of_pieces(pieces).items()}
+
+
+def widest(envelopes: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Per figure, the greatest bound of several envelopes: of a consumer that was trained under each of them."""
+    bounds: dict[str, float] = {}
+    for found in envelopes:
+        bounds |= {name: max(bound, bounds.get(name, bound)) for name, bound in found.items()}
+    return bounds
 
 
 def seen_in(quantities: Iterable[Mapping[str, FloatArray]]) -> dict[str, tuple[float, float]]:

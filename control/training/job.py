@@ -75,19 +75,6 @@ class Job:
             )
         return found
 
-    def need(self, kind: str) -> Artifact:
-        """The one upstream artifact of a kind.
-
-        Raises:
-            TrainingError: The training does not name one, or names several.
-        """
-        first, *others = self.needs(kind)
-        if others:
-            raise TrainingError(
-                f"{self.spec.name}: its training needs one module of kind '{kind}', and names {1 + len(others)}."
-            )
-        return first
-
     def camera(self) -> CameraPose:
         """Where the frozen perception takes the camera to be; of several, the first."""
         return camera_pose(self.needs("perception")[0].manifest.constants)

@@ -18,6 +18,9 @@ _LONGEST_S = 0.6
 
 _WIDTH = 32
 
+_REWEIGHTED, _USUAL_M = 2, 0.08
+"""How often the fit is repeated without what it does not fit, and how far off something may be to count."""
+
 
 class AttentionCell(nn.Module):
     """Detections of the last half second, weighed by attention to each other, and a parabola through them.
@@ -25,7 +28,8 @@ class AttentionCell(nn.Module):
     Each detection is a token; two layers of attention (Vaswani et al., NeurIPS 2017) let it be compared with all
     others, and end in its weight: what does not fit the rest gets none. Position and velocity are the weighted
     least squares of a fall with an acceleration that is read from the tokens as well; their covariance is scaled by
-    what the tokens say.
+    what the tokens say. The fit is repeated with less weight on what is far off it (Holland, Welsch, Robust regression
+    using iteratively reweighted least squares, Communications in Statistics 6(9), 1977).
 
     State, shape (B, 192): the last 24 detections, newest first. Measurement, shape (B, 8): see
     `modules.estimation.measurement_row`. Estimate, shape (B, 13): is_known, position (3, m), velocity (3, m/s),
@@ -78,6 +82,19 @@ class AttentionCell(nn.Module):
         acceleration = 10.0 * self.acceleration(pooled)[:, None]
         weight = has * torch.sigmoid(self.weight(tokens)) / (0.01 * torch.exp(log_sigma)).square()
         level = place - 0.5 * acceleration * age**2
+        position, velocity, variance = self._fit(weight, age, level)
+        for _ in range(_REWEIGHTED):
+            residual = level - (position[:, None] - velocity[:, None] * age)
+            off = residual.square().sum(dim=2, keepdim=True) / _USUAL_M**2
+            position, velocity, variance = self._fit(weight / (1.0 + off).square(), age, level)
+        deviation = variance.clamp(1e-8, 1e2).sqrt() * torch.exp(self.spread(pooled).clamp(-4.0, 4.0))
+
+        known = has.amax(dim=1)
+        estimate = torch.cat([known, position * known, velocity * known, deviation], dim=1)
+        return kept.reshape(-1, _KEPT * _ROW), estimate
+
+    def _fit(self, weight: Tensor, age: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Position, velocity and their variances by weighted least squares."""
         # Normal equations of level = position - velocity * age, and of the velocity as it is before anything is seen.
         prior = torch.exp(-2 * self.log_first_spread)
         w, wa, waa = weight.sum(dim=1) + 1e-6, (weight * age).sum(dim=1), (weight * age**2).sum(dim=1) + prior
@@ -86,12 +103,7 @@ class AttentionCell(nn.Module):
         determinant = (w * waa - wa.square()).clamp(min=1e-9)
         position = (waa * wy + wa * way) / determinant
         velocity = (wa * wy + w * way) / determinant
-        variance = torch.cat([waa / determinant, w / determinant], dim=1)
-        deviation = variance.clamp(1e-8, 1e2).sqrt() * torch.exp(self.spread(pooled).clamp(-4.0, 4.0))
-
-        known = has.amax(dim=1)
-        estimate = torch.cat([known, position * known, velocity * known, deviation], dim=1)
-        return kept.reshape(-1, _KEPT * _ROW), estimate
+        return position, velocity, torch.cat([waa / determinant, w / determinant], dim=1)
 
 
 class _Layer(nn.Module):

@@ -11,7 +11,7 @@ from reflexarc.control.errors import TrainingError
 from reflexarc.control.kinematics import DenavitHartenberg
 from reflexarc.control.quantities import position_quantities
 from reflexarc.control.training.export import export_network
-from reflexarc.control.training.figures import envelope, position_figures, seen_in
+from reflexarc.control.training.figures import envelope, position_figures, seen_in, widest
 from reflexarc.control.training.job import HELD_OUT, Job, Trained, settings_for
 from reflexarc.control.training.reinforcement import PolicySettings, actor, train_policy
 from reflexarc.control.training.upstream import FrozenEstimator
@@ -55,7 +55,7 @@ def train_control_policy(job: Job) -> Trained:
 
     def estimator(num_envs: int, seed: int) -> FrozenEstimator:
         return FrozenEstimator(
-            job.need("estimation"),
+            job.needs("estimation"),
             [artifact.manifest.constants["error_model"] for artifact in job.needs("perception")],
             job.camera(),
             task_class(job.flow.plant.env).own_mount.half_view,
@@ -83,6 +83,7 @@ def train_control_policy(job: Job) -> Trained:
     _, lengths = _first_episodes(model, environment(_MEASURED_ON, job.seed, witness))
     seed = job.seed + HELD_OUT
     scores, _ = _first_episodes(model, environment(_MEASURED_ON, seed))
+    pairs = len(job.needs("perception")) * len(job.needs("estimation"))
     return Trained(
         files=export_network(network, {"observation": torch.zeros(1, size)}, ["action"]),
         constants={
@@ -90,7 +91,7 @@ def train_control_policy(job: Job) -> Trained:
             "velocity_scale": VELOCITY_LIMIT,
         },
         metrics={name: float(np.mean([score[name] for score in scores])) for name in scores[0]},
-        assumes={"odometry": _trained_under(witness, lengths)},
+        assumes={"odometry": _trained_under(witness, lengths, pairs)},
     )
 
 
@@ -112,19 +113,18 @@ def _first_episodes(model: Any, env: BatchedEnv) -> tuple[list[dict[str, float]]
     return scores, lengths
 
 
-def _trained_under(witness: _Witness, lengths: list[int]) -> Assumption:
+def _trained_under(witness: _Witness, lengths: list[int], pairs: int) -> Assumption:
+    """What came to the policy; a figure may be as bad as it is behind the worst pair of perception and estimator."""
     error, sigma, position, velocity = (
         np.stack(column, axis=1) for column in zip(*witness.rows, strict=True)
     )
-    pieces = [
-        figures
-        for index, length in enumerate(lengths)
-        for figures in position_figures(
+    pieces: list[list[dict[str, float]]] = [[] for _ in range(pairs)]
+    for index, length in enumerate(lengths):
+        pieces[index % pairs] += position_figures(
             error[index, :length],
             sigma[index, :length],
             np.cumsum(np.isfinite(error[index, :length, 0])) > 0,
         )
-    ]
     quantities = [
         position_quantities(position[i, :length], sigma[i, :length], velocity[i, :length])
         for i, length in enumerate(lengths)
@@ -134,7 +134,7 @@ def _trained_under(witness: _Witness, lengths: list[int]) -> Assumption:
             f"policy: the frozen estimator knew nothing in {len(lengths)} episodes, so nothing can be learned "
             "behind it. Train estimation longer, or roll it back."
         )
-    return Assumption(bounds=envelope(pieces), seen=seen_in(quantities))
+    return Assumption(bounds=widest(envelope(part) for part in pieces), seen=seen_in(quantities))
 
 
 def _kinematics(job: Job) -> DenavitHartenberg:

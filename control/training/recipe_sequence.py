@@ -51,7 +51,9 @@ def train_estimation(job: Job) -> Trained:
         constants={"state_size": cell.state_size, "longest_age_s": _LONGEST_AGE_S},
         metrics=estimation_metrics(cell, held_out, job.delivery(), seed),
         guarantees={"odometry": worst_of_pieces(estimate_figures(cell, held_out, job.delivery(), seed))},
-        assumes={"detection": trained_under(recording, settings, job.delivery())},
+        assumes={
+            "detection": trained_under(recording, settings, job.delivery(), len(job.needs("perception")))
+        },
     )
 
 

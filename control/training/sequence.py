@@ -16,7 +16,7 @@ from reflexarc.control.contracts import Assumption
 from reflexarc.control.errors import TrainingError, did_you_mean
 from reflexarc.control.quantities import position_quantities
 from reflexarc.control.training.checkpoints import Checkpoints, segment_seed
-from reflexarc.control.training.figures import envelope, lag, position_figures, seen_in
+from reflexarc.control.training.figures import envelope, lag, position_figures, seen_in, widest
 from reflexarc.control.training.network_attention import AttentionCell
 from reflexarc.control.training.network_kalman import KalmanCell
 from reflexarc.control.training.networks import FilterCell
@@ -210,18 +210,27 @@ def _loss(cell: Cell, part: DetectionRecording, rows: npt.NDArray[np.float32]) -
 
 
 def trained_under(
-    recording: DetectionRecording, settings: SequenceSettings, delivery: Delivery
+    recording: DetectionRecording, settings: SequenceSettings, delivery: Delivery, perceptions: int
 ) -> Assumption:
-    """What a filter that was trained on a recording assumes of its detections."""
+    """What a filter that was trained on a recording assumes of its detections.
+
+    Args:
+        recording: Training episodes.
+        settings: As in training.
+        delivery: How detections come.
+        perceptions: How many took turns in the recording.
+    """
     disturbed = disturb(recording, settings, delivery, np.random.default_rng(0))
     due = recording.is_valid
     seen, sigma = disturbed.seen[due], disturbed.sigma[due]
-    # It was trained on both, so a figure may be as bad as it is in either.
-    as_seen, as_disturbed = (
-        envelope(detection_figures(part, delivery.frame_ticks)) for part in (recording, disturbed)
-    )
+    # It was trained on each perception, as it is and disturbed, so a figure may be as bad as it is in any of these.
+    turns = [np.arange(which, len(recording.seen), perceptions) for which in range(perceptions)]
     return Assumption(
-        bounds={name: max(bound, as_seen.get(name, bound)) for name, bound in as_disturbed.items()},
+        bounds=widest(
+            envelope(detection_figures(part.part(turn), delivery.frame_ticks))
+            for part in (recording, disturbed)
+            for turn in turns
+        ),
         seen=seen_in([position_quantities(seen, sigma)]),
     )
 

@@ -24,6 +24,9 @@ __all__ = ["FrozenEstimator"]
 _IN_FLIGHT = 12
 """Ticks that a detection can be on its way: 40 ms of camera, perception, and what is added to both."""
 
+_ESTIMATE = 13
+"""is_known, position, velocity, standard deviations of both: what every estimator gives."""
+
 _WORSE = (0.8, 1.8)
 """Factor on the errors, drawn per episode and not said in the covariance: an error model is simpler than what
 it stands for, and a policy is to be covered when perception is trained again and comes out a little worse."""
@@ -32,10 +35,12 @@ it stands for, and a policy is to be covered when perception is trained again an
 class FrozenEstimator:
     """Detections by an error model, then the frozen estimator, for B simulations at once.
 
+    Where several perceptions or estimators do a job in parallel, each pair of them stands before a part of the
+    simulations: of P perceptions and E estimators the pair of simulation i is the (i modulo P E)-th, perceptions first.
+
     Args:
-        estimator: The frozen artifact.
-        error_models: Perception's `error_model` constant; of several perceptions each stands before every n-th of the
-            simulations.
+        estimators: The frozen artifacts.
+        error_models: Per perception its `error_model` constant.
         camera: Where the camera is said to be.
         half_view: Tangent of half the field of view: (horizontal, vertical).
         delivery: How detections come.
@@ -45,7 +50,7 @@ class FrozenEstimator:
 
     def __init__(
         self,
-        estimator: Artifact,
+        estimators: Sequence[Artifact],
         error_models: Sequence[Mapping[str, Any]],
         camera: CameraPose,
         half_view: tuple[float, float],
@@ -53,7 +58,7 @@ class FrozenEstimator:
         num_envs: int,
         seed: int,
     ) -> None:
-        self._network = Network.of(estimator)
+        self._networks = [Network.of(estimator) for estimator in estimators]
         self._models = error_models
         self._position = np.array(camera.position)
         self._base_from_optical = matrix_from_quaternion(np.array(camera.orientation_xyzw))
@@ -61,7 +66,11 @@ class FrozenEstimator:
         self._half_view = half_view
         self._delivery = delivery
         self._rng = np.random.default_rng(seed)
-        self._state = np.zeros((num_envs, int(estimator.manifest.constants["state_size"])), dtype=np.float32)
+        sizes = [int(estimator.manifest.constants["state_size"]) for estimator in estimators]
+        self._states = [np.zeros((num_envs, size), dtype=np.float32) for size in sizes]
+        turn = np.arange(num_envs) // len(error_models) % len(estimators)
+        self._mine = [np.flatnonzero(turn == which) for which in range(len(estimators))]
+        """Per estimator, the simulations that it stands before."""
         self._rows = np.zeros((_IN_FLIGHT, num_envs, 8), dtype=np.float32)
         self._last = np.zeros(num_envs, dtype=np.int64)
         self._worse = np.ones(num_envs)
@@ -71,7 +80,8 @@ class FrozenEstimator:
 
     def reset(self, ids: npt.NDArray[np.int64]) -> None:
         """Forget what some simulations have seen."""
-        self._state[ids] = 0.0
+        for state in self._states:
+            state[ids] = 0.0
         self._rows[:, ids] = 0.0
         self._last[ids] = 0
         self._worse[ids] = self._rng.uniform(*_WORSE, len(ids))
@@ -83,9 +93,10 @@ class FrozenEstimator:
         is_frame = truth.step % self._delivery.frame_ticks == 0
         if is_frame.any():
             self._detect(truth, is_frame)
-        state, estimate = self._network(state=self._state, measurement=self._rows[slot])
+        estimate = np.zeros((len(truth.position), _ESTIMATE), dtype=np.float32)
+        for network, state, mine in zip(self._networks, self._states, self._mine, strict=True):
+            state[mine], estimate[mine] = network(state=state[mine], measurement=self._rows[slot][mine])
         self._rows[slot] = 0.0
-        self._state = state
         self.sigma = estimate[:, 7:10].astype(np.float64)
         return (
             estimate[:, 1:4].astype(np.float64),

@@ -51,7 +51,7 @@ def test_a_setting_that_is_not_known_brings_the_nearest():
 
 def test_a_need_that_the_flow_does_not_name_is_said(job):
     with pytest.raises(TrainingError, match="needs a module of kind 'perception', and names none"):
-        job.need("perception")
+        job.needs("perception")
 
 
 def test_detections_come_as_the_flow_and_the_camera_say(job):

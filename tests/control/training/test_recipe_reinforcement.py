@@ -54,4 +54,4 @@ def test_nothing_is_learned_behind_an_estimator_that_knows_nothing():
     for _ in range(3):
         witness.update(task.truth())
     with pytest.raises(TrainingError, match="the frozen estimator knew nothing in 2 episodes"):
-        _trained_under(witness, [3, 3])
+        _trained_under(witness, [3, 3], 1)

@@ -102,7 +102,7 @@ def test_an_answer_of_no_ends_it(checkpoints):
 
 def test_what_it_was_trained_under_covers_what_was_recorded_and_not_what_is_off():
     recording = throws(200, 0)
-    assumed = trained_under(recording, SequenceSettings(), DELIVERY)
+    assumed = trained_under(recording, SequenceSettings(), DELIVERY, 1)
     guarantee = worst_of_pieces(detection_figures(recording, 2))
     assert compare("perception.detection", guarantee, "estimation.detection", assumed) == []
     moved = recording._replace(seen=recording.seen + 0.05)

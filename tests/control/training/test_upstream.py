@@ -54,7 +54,7 @@ def estimator(tmp_path):
     def make(others=(), **changes):
         camera = camera_pose(FLOW.modules["perception"].parameters)
         models = [{**MODEL, **changes}, *others]
-        return FrozenEstimator(artifact, models, camera, MOUNT.half_view, DELIVERY, COUNT, 0)
+        return FrozenEstimator([artifact], models, camera, MOUNT.half_view, DELIVERY, COUNT, 0)
 
     return make
 
