@@ -32,6 +32,15 @@ JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the repor
 StoreOption = Annotated[
     Path | None, typer.Option("--store", help="Folder of artifacts; without it, those that ship.")
 ]
+RealTimeFactorOption = Annotated[
+    float,
+    typer.Option(
+        "--real-time-factor",
+        help="How fast the twin's clock goes in real time: less where a flow needs more cores than there are.",
+        min=0.01,
+        max=1.0,
+    ),
+]
 UseCasesOption = Annotated[
     Path | None,
     typer.Option("--usecases", help="Keep in this folder what one approach made of what others agreed on."),
@@ -54,6 +63,7 @@ def sim(
         Clock,
         typer.Option("--clock", help="lockstep: the twin waits for each command; realtime: it does not."),
     ] = "lockstep",
+    real_time_factor: RealTimeFactorOption = 1.0,
     seed: SeedOption = 0,
     json: JsonOption = None,
     store: StoreOption = None,
@@ -66,7 +76,7 @@ def sim(
         from reflexarc.control.commands.sim import run_sim
 
         kept = None if usecases is None else UseCases(usecases, usecases_mb)
-        run_sim(flow, episodes, clock, seed, json, store, kept)
+        run_sim(flow, episodes, clock, real_time_factor, seed, json, store, kept)
 
 
 @app.command("eval")
@@ -98,6 +108,7 @@ def campaign(
             "--clock", help="lockstep: in one process; realtime: over ROS 2, processes are killed and frozen."
         ),
     ] = "lockstep",
+    real_time_factor: RealTimeFactorOption = 1.0,
     seed: SeedOption = 0,
     module: Annotated[
         list[str] | None,
@@ -112,7 +123,7 @@ def campaign(
     with _told():
         from reflexarc.control.commands.campaign import run_campaign_command
 
-        run_campaign_command(flow, faults, clock, seed, module or (), json, store)
+        run_campaign_command(flow, faults, clock, real_time_factor, seed, module or (), json, store)
 
 
 @app.command()

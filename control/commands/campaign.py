@@ -27,6 +27,7 @@ def run_campaign_command(
     flow: str,
     faults: int,
     clock: Clock,
+    real_time_factor: float,
     seed: int,
     modules: Sequence[str],
     json_path: Path | None,
@@ -38,6 +39,7 @@ def run_campaign_command(
         flow: Name or path of the flow.
         faults: How many; one per episode.
         clock: `lockstep`, in one process, or `realtime` over ROS 2, where processes are really killed and frozen.
+        real_time_factor: In real time, how fast the twin's clock goes.
         seed: Decides episodes and faults.
         modules: What may be hit, see `plan_injections`.
         json_path: Where the figures go as data, or None.
@@ -56,13 +58,16 @@ def run_campaign_command(
             progress.advance(task)
 
         if clock == "realtime":
-            outcomes = run_live_campaign(run.flow, injections, run.store, advance)
+            outcomes = run_live_campaign(run.flow, injections, run.store, real_time_factor, advance)
         else:
             plant = make_plant(run.flow.plant.env, run.flow.plant.outputs, run.flow.plant.parameters)
             modules_of = {n: (spec, run.artifacts.get(n)) for n, spec in run.flow.modules.items()}
             made = {n: make_module(*what) for n, what in modules_of.items()}
             outcomes = run_campaign(run.flow, made, plant, injections, advance)
-    figures = {"flow": run.flow.name, "clock": clock, "seed": seed, **campaign_figures(outcomes)}
+    settings = {"flow": run.flow.name, "clock": clock, "seed": seed}
+    if clock == "realtime":
+        settings["real_time_factor"] = real_time_factor
+    figures = {**settings, **campaign_figures(outcomes)}
     Console().print(_table(figures))
     if json_path is not None:
         write_whole(json_path, json.dumps(figures, indent=1) + "\n")

@@ -24,6 +24,7 @@ def run_sim(
     flow: str,
     episodes: int,
     clock: Clock,
+    real_time_factor: float,
     seed: int,
     json: Path | None,
     store: Path | None,
@@ -49,7 +50,7 @@ def run_sim(
                 status.print(score_line(now.episodes, episodes), highlight=False)
 
         show(Status("starting", {}, ()))
-        result = run_ros(run.flow, run.seeds, clock, show, run.store)
+        result = run_ros(run.flow, run.seeds, clock, show, run.store, real_time_factor)
     run.report(result, Console())
 
 

@@ -74,6 +74,7 @@ def run_ros(
     clock: Clock = "lockstep",
     on_status: Callable[[Status], None] = lambda status: None,
     store: Path = SHIPPED_STORE,
+    real_time_factor: float = 1.0,
 ) -> RunResult:
     """Run one episode per seed over ROS 2, with a process per module and one for the twin.
 
@@ -85,6 +86,7 @@ def run_ros(
         clock: What drives it.
         on_status: Called when something has changed.
         store: Folder of the artifacts.
+        real_time_factor: In real time, how fast the twin's clock goes: for flows that need more cores than there are.
 
     Raises:
         FlowError: A module has the name of the plant's node.
@@ -102,7 +104,7 @@ def run_ros(
         try:
             domain = domain_id()
             with isolated(domain, directory):
-                return run.to_the_end(seeds, store, domain)
+                return run.to_the_end(seeds, store, domain, real_time_factor)
         finally:
             if not run.has_crashed:
                 shutil.rmtree(directory, ignore_errors=True)
@@ -144,10 +146,12 @@ class _Run:
         """Whether a process has ended by itself, so that its log is worth reading."""
         return self._children.has_crashed
 
-    def to_the_end(self, seeds: Sequence[int], store: Path, domain: int) -> RunResult:
+    def to_the_end(
+        self, seeds: Sequence[int], store: Path, domain: int, real_time_factor: float
+    ) -> RunResult:
         """Start everything, wait for the twin's result, take everything down."""
         try:
-            self._start(seeds, store)
+            self._start(seeds, store, real_time_factor)
             client = _lifecycle_client(self._names, domain, self._take_health)
             try:
                 try:
@@ -170,7 +174,7 @@ class _Run:
 
     # --- up
 
-    def _start(self, seeds: Sequence[int], store: Path) -> None:
+    def _start(self, seeds: Sequence[int], store: Path, real_time_factor: float) -> None:
         flow_file = self._directory / FLOW_FILE
         flow_file.write_text(self._flow.model_dump_json())
         common = {
@@ -183,7 +187,8 @@ class _Run:
         }
         for name in self._names:
             # A file for each: parsing a long list of seeds takes long where it belongs to another node.
-            own = {"seeds": list(seeds), "use_sim_time": False} if name == TWIN else {}
+            twins = {"seeds": list(seeds), "use_sim_time": False, "real_time_factor": real_time_factor}
+            own = twins if name == TWIN else {}
             parameters = json.dumps({name: {"ros__parameters": common | own}})  # JSON is YAML
             (self._directory / f"{name}.yaml").write_text(parameters)
             self._start_node(name)

@@ -4,6 +4,7 @@ Each fault has four episodes of the same throw: one without it, one in which it 
 back. A thread beside the launcher injects it, and listens to what the nodes say of each other.
 """
 
+import os
 import threading
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from reflexarc.control.errors import ReflexarcError, ValueRefusedError
 from reflexarc.control.flow import Flow
 from reflexarc.control.nodes.bringup import Status, run_ros
 from reflexarc.control.nodes.health import HEALED
-from reflexarc.control.nodes.running import RunningFlow, find_running
+from reflexarc.control.nodes.running import RunningFlow, running_flows
 from reflexarc.control.nodes.strike import SIGNALLED, strike
 from reflexarc.control.run_result import Episode
 from reflexarc.control.values import Diagnostics
@@ -41,6 +42,7 @@ def run_live_campaign(
     flow: Flow,
     injections: Sequence[Injection],
     store: Path = SHIPPED_STORE,
+    real_time_factor: float = 1.0,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
     """Inject one fault after the other.
@@ -49,15 +51,16 @@ def run_live_campaign(
         flow: The flow.
         injections: From `plan_injections`.
         store: Folder of the artifacts.
+        real_time_factor: How fast the twin's clock goes.
         on_outcome: Called after each.
 
     Raises:
         ReflexarcError: The flow cannot start or go on, or a fault cannot be injected.
     """
     seeds = [injection.seed for injection in injections for _ in range(_EPISODES)]
-    saboteur = _Saboteur(flow, injections, on_outcome)
+    saboteur = _Saboteur(flow, injections, real_time_factor, on_outcome)
     try:
-        run_ros(flow, seeds, "realtime", saboteur.take, store)
+        run_ros(flow, seeds, "realtime", saboteur.take, store, real_time_factor)
     finally:
         saboteur.end()
     return saboteur.outcomes
@@ -71,10 +74,15 @@ class _Saboteur(threading.Thread):
     """Injects the faults, while the launcher runs in the thread that made this one."""
 
     def __init__(
-        self, flow: Flow, injections: Sequence[Injection], on_outcome: Callable[[Outcome], None]
+        self,
+        flow: Flow,
+        injections: Sequence[Injection],
+        real_time_factor: float,
+        on_outcome: Callable[[Outcome], None],
     ) -> None:
         super().__init__(daemon=True)
         self._flow, self._injections, self._on_outcome = flow, injections, on_outcome
+        self._factor = real_time_factor
         self._episodes: Sequence[Episode] = ()
         self._is_over = threading.Event()
         self._failure: ReflexarcError | None = None
@@ -117,10 +125,10 @@ class _Saboteur(threading.Thread):
 
     def _found(self) -> RunningFlow:
         while True:
-            try:
-                return find_running(self._flow.name)
-            except ReflexarcError:
-                self._pause()
+            for running in running_flows():
+                if running.pid == os.getpid():
+                    return running
+            self._pause()
 
     def _one(self, first: int, injection: Injection, accuser: "_Accuser", running: RunningFlow) -> Outcome:
         self._await_episode(first, accuser)
@@ -128,19 +136,19 @@ class _Saboteur(threading.Thread):
         self._await_episode(first + 1, accuser)
         accuser.end_of_quiet()
         fault = injection.fault
-        begun_at = time.monotonic() + fault.at_s
+        begun_at = time.monotonic() + fault.at_s / self._factor
         if fault.kind in SIGNALLED:
             self._spin_until(begun_at, accuser)
             strike(
                 [running.pid_of(name) for name in injection.modules],
-                fault,
+                fault.model_copy(update={"for_s": fault.for_s / self._factor}),
                 lambda seconds: self._spin_until(time.monotonic() + seconds, accuser),
             )
             over_at = time.monotonic()
         else:
             for name in injection.modules:
                 accuser.inject(name, fault.model_dump_json())
-            over_at = begun_at + fault.for_s
+            over_at = begun_at + fault.for_s / self._factor
         self._await_episode(first + 2, accuser)
         scores = [dict(self._episodes[first + index].score) for index in (0, 1)]
         self._await_episode(first + _EPISODES, accuser)
@@ -152,8 +160,8 @@ class _Saboteur(threading.Thread):
             score_fault_free=scores[0],
             score=scores[1],
             told=tuple(sorted(told)),
-            detected_after_s=max(0.0, min(mine) - begun_at) if mine else None,
-            recovered_after_s=None if healed_at is None else max(0.0, healed_at - over_at),
+            detected_after_s=self._factor * max(0.0, min(mine) - begun_at) if mine else None,
+            recovered_after_s=None if healed_at is None else self._factor * max(0.0, healed_at - over_at),
             is_named=None if injection.told_as is None else is_named(injection, tuple(told)),
         )
 

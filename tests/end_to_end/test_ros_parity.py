@@ -65,6 +65,21 @@ def test_real_time_follows_the_wall_clock_and_reaches_the_same_goal():
     assert times[TICKS - 1] - times[0] >= TICKS // 2 * flow.tick_ns
 
 
+def test_at_half_the_real_time_factor_it_takes_twice_as_long():
+    flow = spot_flow()
+    ros = run_ros(flow, (3,), "realtime", real_time_factor=0.5)
+    times = [ros.clock_at[now] for now in sorted(ros.clock_at)]
+    assert times[TICKS - 1] - times[0] >= 2 * (TICKS // 2) * flow.tick_ns
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.5])
+def test_a_clock_that_stands_or_runs_ahead_is_refused(factor):
+    with pytest.raises(
+        RuntimeUnavailableError, match=f"twin: parameter real_time_factor is {factor:g}, expected"
+    ):
+        run_ros(spot_flow(), SEEDS, "realtime", real_time_factor=factor)
+
+
 def test_a_node_that_cannot_configure_says_why():
     flow = spot_flow(pilot={"kind": "ros_parts:NoSuchPilot"})
     with pytest.raises(RuntimeUnavailableError) as refused:

@@ -43,7 +43,7 @@ def test_each_kind_of_fault_is_told_and_over(flow, ros_domain):
         flow,
         [injection(kind, seed) for kind, seed in zip(kinds, seeds, strict=True)],
         SHIPPED_STORE,
-        told.append,
+        on_outcome=told.append,
     )
     assert told == outcomes
     assert [outcome.injection.fault.kind for outcome in outcomes] == kinds
