@@ -233,12 +233,17 @@ def _targets(flow: Flow) -> list[tuple[str, tuple[str, ...], str | None]]:
             approaches: dict[str, list[str]] = {}
             for port, source in spec.inputs.items():
                 approaches.setdefault(port.rpartition("_")[0], []).append(source.node)
-                targets.append((source.node, (source.node,), f"{name}: {port}: fault"))
-            if len(approaches) > 2:
-                targets += [
-                    (f"{name}.{approach}", tuple(members), f"{name}: {approach}: use case")
-                    for approach, members in approaches.items()
-                ]
+            can_tell_use_cases = len(approaches) > 2
+            for approach, members in approaches.items():
+                is_alone = can_tell_use_cases and len(members) == 1
+                if not is_alone:  # of one replica nobody can tell whether it or its approach is wrong
+                    targets += [
+                        (member, (member,), f"{name}: {approach}_{number}: fault")
+                        for number, member in enumerate(members, start=1)
+                    ]
+                if can_tell_use_cases:
+                    target = members[0] if is_alone else f"{name}.{approach}"
+                    targets.append((target, tuple(members), f"{name}: {approach}: use case"))
         elif not issubclass(kind, Guard):
             targets.append((name, (name,), None))
     voted = {module for _, modules, told_as in targets if told_as for module in modules}

@@ -111,14 +111,14 @@ def _mean_score(scores: Sequence[Any]) -> dict[str, float]:
 def _table(figures: dict[str, Any]) -> Table:
     table = Table(
         title=f"{figures['flow']}: {figures['faults']} faults, {figures['clock']}, seed {figures['seed']}",
-        caption=f"{figures['unsafe_commands']:g} unsafe commands",
+        caption=f"{figures['unsafe_commands']:g} unsafe commands; scores without and with the fault",
         box=SIMPLE_HEAD,
     )
     for column in ("fault", "n", "detected", "named", "masked", "recovered"):
         table.add_column(column, justify="left" if column == "fault" else "right", no_wrap=True)
     names = list(figures["score"])
     for name in names:
-        table.add_column(f"{name.replace('_', ' ')}, with", justify="right", no_wrap=True)
+        table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
     for kind, row in (*figures["by_kind"].items(), ("all", figures)):
         table.add_row(
             kind,

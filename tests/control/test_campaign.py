@@ -70,3 +70,13 @@ def test_without_a_second_one_a_fault_is_not_masked():
     assert all(outcome.is_named is None for outcome in outcomes)
     assert all(outcome.recovered_after_s is None for outcome in outcomes)
     assert sum(outcome.score["unsafe_commands"] for outcome in outcomes) == 0
+
+
+def test_of_one_replica_nobody_can_tell_a_fault_from_a_use_case():
+    flow = load_flow("arm_catch_3x3")
+    seeds = evaluation_seeds(0, 300)
+    targets = {(i.target, i.told_as) for i in plan_injections(flow, seeds, 0)}
+    assert ("perception_depth", "perception: depth: use case") in targets
+    assert ("estimation_kalman_2", "estimation: kalman_2: fault") in targets
+    assert ("estimation.kalman", "estimation: kalman: use case") in targets
+    assert len(targets) == 3 + 9 + 3

@@ -13,7 +13,7 @@ def test_a_campaign_prints_a_table_and_writes_what_is_in_it(tmp_path):
         ["campaign", "--flow", "arm_catch", "--faults", "2", "--module", "estimation", "--json", str(path)],
     )
     assert result.exit_code == 0, result.output
-    assert "arm_catch: 2 faults, one per episode, seed 0" in result.output
+    assert "arm_catch: 2 faults, lockstep, seed 0" in result.output
     figures = json.loads(path.read_text())
     assert {
         "faults",
