@@ -11,6 +11,7 @@ from reflexarc.control.training.figures import (
     lag,
     position_figures,
     seen_in,
+    widest,
     worst_of_pieces,
 )
 
@@ -117,3 +118,12 @@ def test_an_outlier_does_not_widen_what_was_seen():
     values = np.linspace(0.0, 1.0, 10_000)
     values[5] = 1e6
     assert seen_in([{"x_m": values}])["x_m"][1] < 1.2
+
+
+@given(st.lists(FIGURES, min_size=1, max_size=5))
+def test_the_widest_of_several_envelopes_covers_each(envelopes):
+    bounds = widest(envelopes)
+    assert set(bounds) == {name for found in envelopes for name in found}
+    for found in envelopes:
+        assert all(bounds[name] >= bound for name, bound in found.items())
+    assert set(bounds.values()) <= {bound for found in envelopes for bound in found.values()}

@@ -112,6 +112,15 @@ def test_what_it_was_trained_under_covers_what_was_recorded_and_not_what_is_off(
     assert set(assumed.seen) == {"x_m", "y_m", "z_m", "sigma_m"}
 
 
+def test_of_two_perceptions_it_covers_each_alone():
+    recording = throws(200, 0)
+    half = (np.arange(200) % 2 == 1)[:, None, None]
+    mixed = recording._replace(seen=np.where(half, recording.seen + 0.04, recording.seen))
+    worse = worst_of_pieces(detection_figures(mixed.part(np.arange(1, 200, 2)), 2))
+    assumed = trained_under(mixed, SequenceSettings(), DELIVERY, 2)
+    assert compare("perception.detection", worse, "estimation.detection", assumed) == []
+
+
 def test_disturbances_are_seen_on_frames_only_and_said_in_the_covariance():
     recording = throws(400, 0)
     few = SequenceSettings(lookalike_share=0.5)

@@ -27,9 +27,10 @@ MODEL = {
 COUNT = 16
 
 
-@pytest.fixture
-def estimator(tmp_path):
-    cell = FilterCell(0.01, 16)
+def written(folder, hidden):
+    """An untrained estimator."""
+    torch.manual_seed(hidden)
+    cell = FilterCell(0.01, hidden)
     files = export_network(
         cell,
         {"state": torch.zeros(1, cell.state_size), "measurement": torch.zeros(1, 8)},
@@ -49,12 +50,16 @@ def estimator(tmp_path):
         seed=0,
         libraries={},
     )
-    artifact = write_artifact(tmp_path, manifest, files)
+    return write_artifact(folder, manifest, files)
 
-    def make(others=(), **changes):
+
+@pytest.fixture
+def estimator(tmp_path):
+    def make(others=(), hidden=(16,), **changes):
+        artifacts = [written(tmp_path, size) for size in hidden]
         camera = camera_pose(FLOW.modules["perception"].parameters)
         models = [{**MODEL, **changes}, *others]
-        return FrozenEstimator([artifact], models, camera, MOUNT.half_view, DELIVERY, COUNT, 0)
+        return FrozenEstimator(artifacts, models, camera, MOUNT.half_view, DELIVERY, COUNT, 0)
 
     return make
 
@@ -114,3 +119,21 @@ def test_of_several_perceptions_each_stands_before_every_nth_simulation(estimato
     known = run(estimator([{**MODEL, "missed_share": [1.0, 1.0]}]), 12)[2]
     assert known[::2].all()
     assert not known[1::2].any()
+
+
+def test_each_pair_of_perception_and_estimator_stands_before_a_part_of_the_simulations(estimator):
+    blind = {**MODEL, "missed_share": [1.0, 1.0]}
+    both = run(estimator([blind], hidden=(16, 8)), 12)
+    assert both[2].tolist() == [True, False] * (COUNT // 2), "of two perceptions every second is blind"
+    alone = [run(estimator([blind], hidden=(size,)), 12) for size in (16, 8)]
+    for index in range(0, COUNT, 2):
+        mine = alone[index // 2 % 2]
+        assert np.array_equal(both[0][index], mine[0][index])
+        assert not np.array_equal(both[0][index], alone[1 - index // 2 % 2][0][index])
+
+
+def test_a_reset_reaches_the_state_of_every_estimator(estimator):
+    made = estimator(hidden=(16, 8))
+    run(made, 12)
+    made.reset(np.arange(COUNT))
+    assert not made.update(truth(13))[2].any()
