@@ -22,10 +22,9 @@ from reflexarc.control.flow_file import load_flow
 from reflexarc.control.local import LocalRuntime
 from reflexarc.control.module import Inputs, Module, Outputs
 from reflexarc.control.modules import make_module
-from reflexarc.control.modules.voter import output_of
 from reflexarc.control.redundancy.members import VOTER
 from reflexarc.control.seeds import evaluation_seeds
-from reflexarc.control.values import FloatArray
+from reflexarc.control.values import FloatArray, Odometry, PoseWithCovariance
 from reflexarc.envs.twin import make_plant
 
 WRONG_M = 0.08
@@ -47,9 +46,9 @@ class Heard(Module):
         """As the module."""
         outputs = self._module.step(inputs, now_ns)
         for value in outputs.values():
-            output = output_of(value)
-            if output.is_known:
-                self.said[value.stamp_ns] = output.mean[:3]  # type: ignore[union-attr]
+            assert isinstance(value, PoseWithCovariance | Odometry)
+            if value.is_known:
+                self.said[value.stamp_ns] = value.position
         return outputs
 
 

@@ -13,7 +13,6 @@ MODULE_KINDS = {
     "perception": "reflexarc.control.modules.perception:Perception",
     "estimation": "reflexarc.control.modules.estimation:Estimation",
     "policy": "reflexarc.control.modules.policy:Policy",
-    "use_cases": "reflexarc.control.modules.use_cases:UseCaseRecorder",
     "voter": "reflexarc.control.modules.voter:Voter",
     "guard": "reflexarc.control.modules.guard:Guard",
 }

@@ -23,10 +23,7 @@ from reflexarc.control.redundancy.use_case_store import UseCaseStore
 from reflexarc.control.redundancy.voter import Member, Output, distance_squared
 from reflexarc.control.values import Value
 
-__all__ = ["AGREED", "RECORDER", "UseCaseRecorder", "with_recorders"]
-
-RECORDER = "use_cases"
-"""Kind of the module."""
+__all__ = ["AGREED", "UseCaseRecorder", "with_recorders"]
 
 AGREED = "agreed"
 """Its port for what the voter came to."""
@@ -99,7 +96,7 @@ class UseCaseRecorder(Module):
             window.extend(values)
         for value in inputs[AGREED]:
             stamp_ns: int = value.stamp_ns  # type: ignore[union-attr]
-            self._judge(stamp_ns, output_of(value))
+            self._judge(stamp_ns, output_of(value, self._parameters.voter))
             self._forget(stamp_ns)
             for approach, (begun_ns, _) in list(self._begun.items()):
                 if stamp_ns >= begun_ns + self._parameters.after_s * 1e9:
@@ -108,18 +105,21 @@ class UseCaseRecorder(Module):
 
     def _judge(self, stamp_ns: int, agreed: Output) -> None:
         """Count who departs from what was agreed on; without two who agree there is nothing to depart from."""
-        tolerance = self._parameters.voter.approach_tolerance
+        voter = self._parameters.voter
+        tolerance = voter.approach_tolerance
         agree: list[str] = []
         depart: list[str] = []
         for approach, members in self._members.items():
-            said = [output_of(v) for m in members for v in self._window.get(m, ()) if _stamp(v) == stamp_ns]
+            said = [
+                output_of(v, voter) for m in members for v in self._window.get(m, ()) if _stamp(v) == stamp_ns
+            ]
             if said:
                 is_near = any(distance_squared(output, agreed) <= tolerance for output in said)
                 (agree if is_near else depart).append(approach)
         for approach in self._members:
             is_departing = len(agree) >= 2 and approach in depart
             self._streak[approach] = self._streak[approach] + 1 if is_departing else 0
-            if self._streak[approach] == self._parameters.voter.report_after:
+            if self._streak[approach] == voter.report_after:
                 self._begin(approach, stamp_ns, agreed)
 
     def _begin(self, approach: str, stamp_ns: int, agreed: Output) -> None:
@@ -187,8 +187,8 @@ def _recorder(flow: Flow, job: str, voter: ModuleSpec, folder: Path, limit_mb: f
                 if source not in inputs.values()
             }
     return ModuleSpec(
-        name=f"{job}_{RECORDER}",
-        kind=RECORDER,
+        name=f"{job}_use_cases",
+        kind=f"{UseCaseRecorder.__module__}:{UseCaseRecorder.__name__}",
         trigger=(AGREED,),
         inputs=inputs,
         outputs={},

@@ -6,6 +6,7 @@ nothing, so that whoever comes after it stops safely.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -17,7 +18,14 @@ from reflexarc.control.module import Inputs, Module, Outputs
 from reflexarc.control.ports import MessageType, Port, PortNeed
 from reflexarc.control.redundancy.departures import DepartureLog
 from reflexarc.control.redundancy.voter import Member, Output, Tolerances, Verdict, VoterState, vote
-from reflexarc.control.values import FloatArray, Odometry, PoseWithCovariance, Value, unknown_covariance
+from reflexarc.control.values import (
+    FloatArray,
+    JointTrajectory,
+    Odometry,
+    PoseWithCovariance,
+    Value,
+    unknown_covariance,
+)
 
 __all__ = ["Voter", "VoterParameters", "output_of"]
 
@@ -32,8 +40,10 @@ class VoterParameters(BaseModel):
 
     Args:
         approaches: How many replicas each approach has.
-        position_tolerance_m: By how much two replicas may differ.
+        position_tolerance_m: By how much two replicas may differ; needed of detections and estimates.
         velocity_tolerance_m_s: The same for velocities, where there are any.
+        command_tolerance_rad_s: The same for joint commands; needed of these.
+        command_sigma_rad_s: Standard deviation per joint that commands are taken to have: they say none of themselves.
         approach_tolerance: Squared Mahalanobis distance up to which approaches are similar, see `Tolerances`.
         heal_after: Stamps for which one that was wrong has to be right before it counts again.
         report_after: Stamps in a row after which a departure is told: one message may always be late.
@@ -44,8 +54,10 @@ class VoterParameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     approaches: dict[str, Annotated[int, Field(ge=1, le=3)]] = Field(min_length=1, max_length=3)
-    position_tolerance_m: _Tolerance
+    position_tolerance_m: _Tolerance | None = None
     velocity_tolerance_m_s: _Tolerance = 0.01
+    command_tolerance_rad_s: _Tolerance | None = None
+    command_sigma_rad_s: float = Field(default=0.3, gt=0, allow_inf_nan=False)
     approach_tolerance: float = Field(gt=0, allow_inf_nan=False)
     heal_after: int = Field(default=20, ge=1)
     report_after: int = Field(default=3, ge=1)
@@ -54,10 +66,10 @@ class VoterParameters(BaseModel):
 
 
 class Voter(Module):
-    """Votes on detections or estimates.
+    """Votes on detections, estimates, or joint commands.
 
-    Inputs: one per member, `approach_replica` with replicas from 1. Output: `detection` or `odometry`, whatever
-    the members give.
+    Inputs: one per member, `approach_replica` with replicas from 1. Output: `detection`, `odometry` or `command`,
+    whatever the members give. Of commands nothing is predicted: without a majority there is none.
     """
 
     needs_artifact: ClassVar = False
@@ -65,6 +77,7 @@ class Voter(Module):
     output_needs: ClassVar = {
         "detection": PortNeed(type=MessageType.POSE_WITH_COVARIANCE, unit="m", optional=True),
         "odometry": PortNeed(type=MessageType.ODOMETRY, unit="m", optional=True),
+        "command": PortNeed(type=MessageType.JOINT_TRAJECTORY, unit="rad/s", ndim=1, optional=True),
     }
 
     @classmethod
@@ -72,10 +85,16 @@ class Voter(Module):
         cls, parameters: Mapping[str, Any], outputs: Mapping[str, Port]
     ) -> tuple[Mapping[str, PortNeed], Mapping[str, PortNeed]]:
         """One input per member, of the type of the output."""
-        approaches = _validated(parameters).approaches
+        validated = _validated(parameters)
+        approaches = validated.approaches
         wanted = {name: cls.output_needs[name] for name in outputs if name in cls.output_needs}
         if len(wanted) != 1:
             raise ValueRefusedError(f"voter: has one output, {' or '.join(cls.output_needs)}.")
+        tolerance = "command_tolerance_rad_s" if "command" in wanted else "position_tolerance_m"
+        if getattr(validated, tolerance) is None:
+            raise ValueRefusedError(
+                f"voter: parameter {tolerance} is missing: when are two {'/'.join(wanted)}s equal?"
+            )
         need = next(iter(wanted.values())).model_copy(update={"optional": False})
         members = {
             str(Member(name, n)): need for name, count in approaches.items() for n in range(1, count + 1)
@@ -89,11 +108,8 @@ class Voter(Module):
         self._port, declared = next(iter(outputs.items()))
         self._frame = declared.frame
         self._is_moving = declared.type is MessageType.ODOMETRY
-        replica = [self._parameters.position_tolerance_m] * 3
-        if self._is_moving:
-            replica += [self._parameters.velocity_tolerance_m_s] * 3
         self._tolerances = Tolerances(
-            replica=np.array(replica),
+            replica=_replica_tolerance(self._parameters, declared),
             approach=self._parameters.approach_tolerance,
             heal_after=self._parameters.heal_after,
         )
@@ -127,7 +143,10 @@ class Voter(Module):
             return {}
         came = {port: value for port, value in values.items() if value.stamp_ns == stamp_ns}  # type: ignore[union-attr]
         outputs = {
-            approach: [None if (value := came.get(str(m))) is None else output_of(value) for m in members]
+            approach: [
+                None if (value := came.get(str(m))) is None else output_of(value, self._parameters)
+                for m in members
+            ]
             for approach, members in self._members.items()
         }
         verdict = vote(outputs, self._tolerances, self._state)
@@ -135,6 +154,13 @@ class Voter(Module):
         for key in self.departures.take((*verdict.faults, *verdict.use_cases)):
             self.rejections[key] += 1
         agreed = verdict.output
+        if self._port == "command":
+            if agreed is None:
+                self.rejections["no majority: no command"] += 1
+                return {}
+            command = next(iter(came.values()))
+            assert isinstance(command, JointTrajectory)
+            return {self._port: replace(command, velocities=agreed.mean[None])}
         if agreed is None:
             agreed = self._predicted(stamp_ns)
         elif agreed.is_known:
@@ -171,8 +197,16 @@ class Voter(Module):
         )
 
 
-def output_of(value: Value) -> Output:
-    """What a detection or an estimate says, as it is compared: position, and for an estimate velocity."""
+def output_of(value: Value, parameters: VoterParameters) -> Output:
+    """What a value says, as it is compared: position, and for an estimate velocity; or the joints' velocities.
+
+    Args:
+        value: A detection, an estimate or a command.
+        parameters: Of the voter.
+    """
+    if isinstance(value, JointTrajectory):
+        velocities = value.velocities[0]
+        return Output(velocities, parameters.command_sigma_rad_s**2 * np.eye(len(velocities)))
     if isinstance(value, PoseWithCovariance):
         return Output(value.position, value.covariance[:3, :3], value.is_known)
     assert isinstance(value, Odometry)
@@ -180,6 +214,15 @@ def output_of(value: Value) -> Output:
     covariance[:3, :3] = value.pose_covariance[:3, :3]
     covariance[3:, 3:] = value.twist_covariance[:3, :3]
     return Output(np.concatenate([value.position, value.linear_velocity]), covariance, value.is_known)
+
+
+def _replica_tolerance(parameters: VoterParameters, declared: Port) -> FloatArray:
+    if declared.type is MessageType.JOINT_TRAJECTORY:
+        return np.full(declared.shape or (1,), parameters.command_tolerance_rad_s)
+    tolerance = [parameters.position_tolerance_m] * 3
+    if declared.type is MessageType.ODOMETRY:
+        tolerance += [parameters.velocity_tolerance_m_s] * 3
+    return np.array(tolerance, dtype=np.float64)
 
 
 def _validated(parameters: Mapping[str, Any]) -> VoterParameters:

@@ -6,7 +6,7 @@ from reflexarc.control.flow import ModuleSpec
 from reflexarc.control.modules import make_module
 from reflexarc.control.modules.voter import Voter
 from reflexarc.control.ports import MessageType, Port
-from reflexarc.control.values import Odometry, PoseWithCovariance, unknown_covariance
+from reflexarc.control.values import JointTrajectory, Odometry, PoseWithCovariance, unknown_covariance
 
 TICK_NS = 10_000_000
 PARAMETERS = {
@@ -46,6 +46,19 @@ def detection(tick, x=0.0):
     )
 
 
+COMMAND = {"command": Port(type=MessageType.JOINT_TRAJECTORY, topic="c", shape=(2,), unit="rad/s")}
+
+
+def command(tick, speed=0.5):
+    return JointTrajectory(
+        stamp_ns=tick * TICK_NS,
+        names=("a", "b"),
+        positions=np.empty((1, 0)),
+        velocities=np.array([[speed, -speed]]),
+        time_from_start_ns=np.zeros(1, dtype=np.int64),
+    )
+
+
 def step(voter, tick, make=odometry, **said):
     """One step in which all members say the same, but for those that are named; None is silence."""
     values = {member: make(tick) for member in MEMBERS} | said
@@ -72,6 +85,30 @@ def test_detections_are_voted_on_too():
     out = step(voter, 1, detection, a_2=detection(1, 5.0))["detection"]
     assert out.position == pytest.approx(np.zeros(3))
     assert out.is_known
+
+
+def test_commands_are_voted_on_too_and_without_a_majority_there_is_none():
+    parameters = {"approaches": {"a": 3}, "command_tolerance_rad_s": 0.01, "approach_tolerance": 22.5}
+    voter = Voter(parameters, COMMAND, None)
+
+    def out(tick, *speeds):
+        said = {f"a_{n}": (command(tick, speed),) for n, speed in enumerate(speeds, start=1)}
+        return voter.step(said, tick * TICK_NS)
+
+    found = out(1, 0.5, 3.0, 0.505)["command"]
+    assert found.velocities.tolist() == [[0.5, -0.5]]
+    assert (found.names, found.stamp_ns) == (("a", "b"), TICK_NS)
+    assert out(2, 0.5, float("nan"), 0.5)["command"].velocities.tolist() == [[0.5, -0.5]]
+    assert out(3, 0.1, 0.5, 1.0) == {}
+    assert voter.rejections["no majority: no command"] == 1
+
+
+@pytest.mark.parametrize(
+    ("outputs", "missing"), [(COMMAND, "command_tolerance_rad_s"), (ODOMETRY, "position_tolerance_m")]
+)
+def test_what_equal_means_has_to_be_said(outputs, missing):
+    with pytest.raises(ValueRefusedError, match=f"voter: parameter {missing} is missing"):
+        Voter.needs({"approaches": {"a": 3}, "approach_tolerance": 22.5}, outputs)
 
 
 def test_a_replica_that_departs_is_counted_once_under_its_name(voter):
