@@ -34,12 +34,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[_USER]) + int(fields[_SYSTEM])) / os.sysconf("SC_CLK_TCK")
 
 
-def look(flow_name: str, seconds: float, store: Path) -> dict[str, Any]:
+def look(flow_name: str, seconds: float, store: Path, real_time_factor: float) -> dict[str, Any]:
     """Processor time per node and second of flow time, and the median step of each voter in ms."""
     flow = load_flow(flow_name)
     with (
         tempfile.TemporaryDirectory(prefix="cost-") as folder,
-        flow_running(flow_name, store, Path(folder)) as running,
+        flow_running(flow_name, store, Path(folder), real_time_factor) as running,
         joined(running.environment, running.directory),
     ):
         from rclpy.qos import qos_profile_sensor_data  # noqa: PLC0415 it reads the environment
@@ -76,13 +76,14 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--real-time-factor", type=float, default=0.5)
     parser.add_argument("--store", type=Path, default=SHIPPED_STORE)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     looks: dict[str, list[dict[str, Any]]] = {name: [] for name in FLOWS}
     for _ in range(arguments.rounds):
         for name in FLOWS:
-            looks[name].append(look(name, arguments.seconds, arguments.store))
+            looks[name].append(look(name, arguments.seconds, arguments.store, arguments.real_time_factor))
     totals = {name: median(sum(one["cpu"].values()) for one in found) for name, found in looks.items()}
     for name, found in looks.items():
         print(f"{name}: {totals[name]:.2f} s of processor time per second of flow time")

@@ -1,6 +1,6 @@
 """kill -9 of each process of a flow that runs in real time, the twin aside, and what the robot noticed of it.
 
-    python examples/kill_each.py [--flow arm_catch_3x3] [--rounds 1] [--store FOLDER] [--json FILE]
+    python examples/kill_each.py [--flow arm_catch_3x3] [--rounds 1] [--real-time-factor 1] [--json FILE]
 
 Each process is killed in the middle of a throw. Looked at are the commands that the actuators get: the longest time
 without one, and, where nobody takes over, how long it takes until the arm is told to slow down and until it stands; and
@@ -31,7 +31,7 @@ from reflexarc.control.nodes.running import RunningFlow, running_flows
 EPISODES = 5000
 """More than there is time for: at the end the flow is interrupted."""
 UP_WITHIN_S = 90.0
-LOOK_S = 4.0
+LOOK_S = 2.5
 """Flow time that is looked at before and after a kill."""
 GONE_S = 0.15
 """What a process has sent before it was killed has arrived by then."""
@@ -39,9 +39,10 @@ STANDS_RAD_S = 0.02
 
 
 @contextmanager
-def flow_running(flow: str, store: Path, folder: Path) -> Iterator[RunningFlow]:
+def flow_running(flow: str, store: Path, folder: Path, real_time_factor: float) -> Iterator[RunningFlow]:
     """The flow in a process of its own, ended in the end."""
     command = [sys.executable, "-m", "reflexarc.control.cli", "sim", "--flow", flow, "--clock", "realtime"]
+    command += ["--real-time-factor", str(real_time_factor)]
     log_path = folder / "sim.log"
     with log_path.open("w") as log:
         process = subprocess.Popen(
@@ -113,13 +114,13 @@ class Witness:
                 self.missed = int(figures.get("no fresh command", "0"))
 
 
-def measure(flow_name: str, rounds: int, store: Path) -> dict[str, Any]:
+def measure(flow_name: str, rounds: int, store: Path, real_time_factor: float) -> dict[str, Any]:
     """Kill one process after the other; the figures."""
     flow = load_flow(flow_name)
     kills = []
     with (
         tempfile.TemporaryDirectory(prefix="kill-each-") as folder,
-        flow_running(flow_name, store, Path(folder)) as running,
+        flow_running(flow_name, store, Path(folder), real_time_factor) as running,
         joined(running.environment, running.directory),
     ):
         from reflexarc.control.nodes.module_client import guest  # noqa: PLC0415 it reads the environment
@@ -140,6 +141,7 @@ def measure(flow_name: str, rounds: int, store: Path) -> dict[str, Any]:
                     print(line(kills[-1]), flush=True)
     return {
         "flow": flow.name,
+        "real_time_factor": real_time_factor,
         "machine": {"cores": os.cpu_count(), "load": [round(load, 1) for load in os.getloadavg()]},
         "kills": kills,
     }
@@ -202,10 +204,11 @@ def main() -> None:
     )
     parser.add_argument("--flow", default="arm_catch_3x3")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--real-time-factor", type=float, default=1.0)
     parser.add_argument("--store", type=Path, default=SHIPPED_STORE)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    figures = measure(arguments.flow, arguments.rounds, arguments.store)
+    figures = measure(arguments.flow, arguments.rounds, arguments.store, arguments.real_time_factor)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 

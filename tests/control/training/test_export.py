@@ -12,7 +12,7 @@ from reflexarc.control.training.networks import FilterCell, HeatMapNetwork
     ("network", "example"),
     [
         (
-            HeatMapNetwork(8),
+            HeatMapNetwork(channels=8),
             {"color": torch.zeros(1, 32, 16, 3, dtype=torch.uint8), "depth": torch.ones(1, 32, 16)},
         ),
         (FilterCell(0.01, 16), {"state": torch.zeros(1, 28), "measurement": torch.ones(1, 8)}),

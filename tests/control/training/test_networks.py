@@ -4,7 +4,7 @@ from reflexarc.control.training.networks import FilterCell, HeatMapNetwork
 
 
 def test_a_heat_map_has_the_size_of_its_image():
-    network = HeatMapNetwork(8)
+    network = HeatMapNetwork(channels=8)
     heat = network(torch.zeros(2, 128, 80, 3, dtype=torch.uint8), torch.full((2, 128, 80), float("nan")))
     assert heat.shape == (2, 128, 80)
     assert torch.isfinite(heat).all()
