@@ -95,7 +95,7 @@ def reflexarc(*arguments: str) -> str:
         check=False,
     )
     if done.returncode != 0:
-        raise SystemExit(done.stderr or done.stdout)
+        raise SystemExit(f"{done.stdout}{done.stderr}")
     return done.stdout
 
 
@@ -113,9 +113,7 @@ def close(episodes: int, folder: Path) -> dict[str, Any]:
     seed = ("--seed", str(COLLECTED))
     reflexarc("eval", *common, "--episodes", str(episodes), *seed, "--usecases", str(usecases))
     print(reflexarc("usecases", str(usecases)), flush=True)
-    print(
-        reflexarc("retrain", MODULE, *common, *logs, "--data", str(usecases), "--episodes", "100"), flush=True
-    )
+    print(reflexarc("retrain", MODULE, *common, *logs, "--data", str(usecases)), flush=True)
     after = dissent(store, episodes)
     changed = [name for name, digest in read_lock(store, FLOW).items() if neighbours[name] != digest]
     return {
