@@ -70,14 +70,14 @@ class Policy(Module):
         assert isinstance(odometry, Odometry)
         known = odometry.is_known
         zero = np.zeros(3)
-        observation = np.concatenate(
-            [
-                *self._joint_state,
-                odometry.position if known else zero,
-                odometry.linear_velocity if known else zero,
-                [float(known)],
-            ]
-        ).astype(np.float32)
+        parts = [
+            *self._joint_state,
+            odometry.position if known else zero,
+            odometry.linear_velocity if known else zero,
+            [float(known)],
+        ]
+        with np.errstate(over="ignore"):  # beyond all numbers of float32 the network's output is not finite
+            observation = np.concatenate(parts).astype(np.float32)
         (action,) = self._network(observation=observation[None])
         if not np.isfinite(action).all():
             self.rejections["command: network output not finite"] += 1

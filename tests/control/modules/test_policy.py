@@ -147,3 +147,10 @@ def test_a_joint_that_is_named_twice_is_refused(made):
 def test_a_policy_needs_an_artifact():
     with pytest.raises(ArtifactError, match="policy: needs a trained artifact"):
         Policy({"joints": list(JOINTS)}, {}, None)
+
+
+def test_an_estimate_beyond_all_float32_gives_no_command(made):
+    policy = made(np.diag(np.ones(11, dtype=np.float32))[:, 4:6] * np.float32(np.nan))
+    far = odometry(position=(1e300, 0.0, 0.0))
+    assert policy.step(inputs(joint_state([0.0, 0.0]), odometries=(far,)), 10) == {}
+    assert policy.rejections == {"command: network output not finite": 1}
