@@ -16,6 +16,7 @@ def test_it_looks_for_everything_that_a_run_needs() -> None:
         "mujoco",
         "onnxruntime",
         "flow arm_catch",
+        "flow arm_catch_3x3",
         "flow arm_track",
         "ROS logs",
         "cores",
