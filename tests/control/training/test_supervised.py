@@ -106,7 +106,7 @@ def test_an_approach_of_one_sensor_does_not_look_at_the_other(name, blinded, che
 def test_every_approach_exports_the_same_signature(tmp_path):
     example = {"color": torch.zeros(1, 128, 80, 3, dtype=torch.uint8), "depth": torch.ones(1, 128, 80)}
     images = discs(3, 0)
-    for name in ("color_depth", "color", "depth", "classical"):
+    for name in ("depth", "classical"):
         settings = HeatMapSettings(network=name, images=16, epochs=1, batch=16)
         network = train_heat_map(
             discs(16, 0), settings, FOCAL, 0, Checkpoints(tmp_path / name), lambda *_: True

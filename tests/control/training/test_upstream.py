@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -27,22 +29,25 @@ MODEL = {
 COUNT = 16
 
 
-def written(folder, hidden):
-    """An untrained estimator."""
+@cache
+def exported(hidden):
+    """An untrained estimator, exported once for all tests, and the size of its state."""
     torch.manual_seed(hidden)
     cell = FilterCell(0.01, hidden)
-    files = export_network(
-        cell,
-        {"state": torch.zeros(1, cell.state_size), "measurement": torch.zeros(1, 8)},
-        ["next_state", "estimate"],
-    )
+    example = {"state": torch.zeros(1, cell.state_size), "measurement": torch.zeros(1, 8)}
+    return export_network(cell, example, ["next_state", "estimate"]), cell.state_size
+
+
+def written(folder, hidden):
+    """The artifact of an untrained estimator."""
+    files, state_size = exported(hidden)
     manifest = Manifest(
         module="estimation",
         kind="estimation",
         flow="arm_catch",
         trainer="sequence",
         ports={},
-        constants={"state_size": cell.state_size},
+        constants={"state_size": state_size},
         code_digest="",
         environment_digest="",
         config_digest="",
