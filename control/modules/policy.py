@@ -74,7 +74,7 @@ class Policy(Module):
             *self._joint_state,
             odometry.position if known else zero,
             odometry.linear_velocity if known else zero,
-            [float(known)],
+            np.array([float(known)]),
         ]
         with np.errstate(over="ignore"):  # beyond all numbers of float32 the network's output is not finite
             observation = np.concatenate(parts).astype(np.float32)
