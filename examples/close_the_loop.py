@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from reflexarc.control.artifacts.store import SHIPPED_STORE, read_lock, resolve_artifacts
+from reflexarc.control.commands.run import require_writable
+from reflexarc.control.files import write_whole
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.frames import matrix_from_quaternion
 from reflexarc.control.local import LocalRuntime
@@ -133,12 +135,14 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=150)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if arguments.json is not None:
+        require_writable(arguments.json)
     with tempfile.TemporaryDirectory(prefix="close-the-loop-") as folder:
         figures = close(arguments.episodes, Path(folder))
     text = json.dumps(figures, indent=1)
     print(text)
     if arguments.json is not None:
-        arguments.json.write_text(text + "\n")
+        write_whole(arguments.json, text + "\n")
 
 
 if __name__ == "__main__":

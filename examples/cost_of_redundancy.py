@@ -15,15 +15,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from kill_each import flow_running
+from flow_running import flow_running
 
 from reflexarc.control.artifacts.store import SHIPPED_STORE
+from reflexarc.control.commands.run import require_writable
+from reflexarc.control.files import write_whole
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.nodes.environment import joined
 from reflexarc.control.redundancy.members import VOTER
 
 FLOWS = ("arm_catch", "arm_catch_3x3")
 TWIN = "twin"
+UP_WITHIN_S = 90.0
 _USER, _SYSTEM = 11, 12
 """Fields of /proc/PID/stat after the name of the program, see proc(5)."""
 
@@ -37,9 +40,10 @@ def cpu_s(pid: int) -> float:
 def look(flow_name: str, seconds: float, store: Path, real_time_factor: float) -> dict[str, Any]:
     """Processor time per node and second of flow time, and the median step of each voter in ms."""
     flow = load_flow(flow_name)
+    factor = ("--real-time-factor", str(real_time_factor))
     with (
         tempfile.TemporaryDirectory(prefix="cost-") as folder,
-        flow_running(flow_name, store, Path(folder), real_time_factor) as running,
+        flow_running(flow_name, store, Path(folder) / "sim.log", UP_WITHIN_S, factor) as running,
         joined(running.environment, running.directory),
     ):
         from rclpy.qos import qos_profile_sensor_data  # noqa: PLC0415 it reads the environment
@@ -80,6 +84,8 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=SHIPPED_STORE)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if arguments.json is not None:
+        require_writable(arguments.json)
     looks: dict[str, list[dict[str, Any]]] = {name: [] for name in FLOWS}
     for _ in range(arguments.rounds):
         for name in FLOWS:
@@ -93,7 +99,7 @@ def main() -> None:
             print(f"  {voter}: step p50 {median(one['voter_step_p50_ms'][voter] for one in found):.2f} ms")
     print(f"ratio: {totals[FLOWS[1]] / totals[FLOWS[0]]:.2f}")
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps({"totals": totals, "looks": looks}, indent=1) + "\n")
+        write_whole(arguments.json, json.dumps({"totals": totals, "looks": looks}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

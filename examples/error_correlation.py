@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from reflexarc.control.artifacts.store import SHIPPED_STORE, resolve_artifacts
+from reflexarc.control.commands.run import require_writable
+from reflexarc.control.files import write_whole
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.local import LocalRuntime
 from reflexarc.control.module import Inputs, Module, Outputs
@@ -146,6 +148,8 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=SHIPPED_STORE)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if arguments.json is not None:
+        require_writable(arguments.json)
     found = measure(arguments.flow, arguments.episodes, arguments.seed, arguments.store)
     for job, figures in found.items():
         print(f"{job}:")
@@ -171,7 +175,7 @@ def main() -> None:
                 f"{100 * pair['wrong_together_if_independent']:.2f} %)"
             )
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+        write_whole(arguments.json, json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -13,12 +13,8 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -26,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from flow_running import flow_running
 
 from reflexarc.control.artifacts.artifact import Artifact, write_artifact
 from reflexarc.control.artifacts.store import SHIPPED_STORE, resolve_artifacts
@@ -34,12 +31,10 @@ from reflexarc.control.errors import ArtifactError, ReflexarcError
 from reflexarc.control.files import write_whole
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.nodes.environment import joined
-from reflexarc.control.nodes.running import RunningFlow, running_flows
+from reflexarc.control.nodes.running import RunningFlow
 
 FLOW = "arm_catch"
 MODULES = ("policy", "estimation", "perception")
-EPISODES = 5000
-"""More than there is time for: at the end the flow is interrupted."""
 UP_WITHIN_S = 60.0
 
 
@@ -84,26 +79,6 @@ def failing_policy(store: Path, artifact: Artifact) -> Artifact:
             manifest = artifact.manifest.model_copy(update={"seed": 2000 + seed})
             return write_artifact(store, manifest, {**files, "model.onnx": data})
     raise RuntimeError("no seed gives NaN at the right time")
-
-
-@contextmanager
-def flow_running(store: Path) -> Iterator[RunningFlow]:
-    """The flow in a process of its own, ended in the end."""
-    command = [sys.executable, "-m", "reflexarc.control.cli", "sim", "--flow", FLOW, "--clock", "realtime"]
-    with (store / "sim.log").open("w") as log:
-        process = subprocess.Popen(
-            [*command, "--episodes", str(EPISODES), "--store", str(store)], stdout=log, stderr=log
-        )
-        try:
-            until = time.monotonic() + UP_WITHIN_S
-            while not (found := [flow for flow in running_flows() if flow.pid == process.pid]):
-                if process.poll() is not None or time.monotonic() > until:
-                    raise SystemExit(f"the flow did not come up: {(store / 'sim.log').read_text()}")
-                time.sleep(0.1)
-            yield found[0]
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
 
 
 @dataclass
@@ -223,7 +198,11 @@ def measure(swaps: int, store: Path) -> dict[str, Any]:
     plan.append(("policy", failing_policy(store, shipped["policy"])))
     during, between = Window(), Window()
     done, failed = 0, []
-    with flow_running(store) as running, joined(running.environment, running.directory):
+    log_path = store / "sim.log"
+    with (
+        flow_running(FLOW, store, log_path, UP_WITHIN_S) as running,
+        joined(running.environment, running.directory),
+    ):
         from reflexarc.control.nodes.module_client import ModuleClient, guest  # noqa: PLC0415 it reads the environment
 
         with guest("swap") as (node, executor):
@@ -231,7 +210,7 @@ def measure(swaps: int, store: Path) -> dict[str, Any]:
 
             def spin() -> None:
                 if not running.is_alive():
-                    raise SystemExit(f"the flow ended: {(store / 'sim.log').read_text()}")
+                    raise SystemExit(f"the flow ended: {log_path.read_text()}")
                 executor.spin_once(timeout_sec=0.05)
 
             client = ModuleClient(node, executor)

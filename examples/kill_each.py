@@ -11,53 +11,27 @@ import argparse
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from flow_running import flow_running
 
 from reflexarc.control.artifacts.store import SHIPPED_STORE
+from reflexarc.control.commands.run import require_writable
+from reflexarc.control.files import write_whole
 from reflexarc.control.flow import Flow
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.nodes.environment import joined
-from reflexarc.control.nodes.running import RunningFlow, running_flows
+from reflexarc.control.nodes.running import RunningFlow
 
-EPISODES = 5000
-"""More than there is time for: at the end the flow is interrupted."""
 UP_WITHIN_S = 90.0
 LOOK_S = 2.5
 """Flow time that is looked at before and after a kill."""
 GONE_S = 0.15
 """What a process has sent before it was killed has arrived by then."""
 STANDS_RAD_S = 0.02
-
-
-@contextmanager
-def flow_running(flow: str, store: Path, folder: Path, real_time_factor: float) -> Iterator[RunningFlow]:
-    """The flow in a process of its own, ended in the end."""
-    command = [sys.executable, "-m", "reflexarc.control.cli", "sim", "--flow", flow, "--clock", "realtime"]
-    command += ["--real-time-factor", str(real_time_factor)]
-    log_path = folder / "sim.log"
-    with log_path.open("w") as log:
-        process = subprocess.Popen(
-            [*command, "--episodes", str(EPISODES), "--store", str(store)], stdout=log, stderr=log
-        )
-        try:
-            until = time.monotonic() + UP_WITHIN_S
-            while not (found := [running for running in running_flows() if running.pid == process.pid]):
-                if process.poll() is not None or time.monotonic() > until:
-                    raise SystemExit(f"the flow did not come up: {log_path.read_text()}")
-                time.sleep(0.1)
-            yield found[0]
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
 
 
 class Witness:
@@ -118,9 +92,10 @@ def measure(flow_name: str, rounds: int, store: Path, real_time_factor: float) -
     """Kill one process after the other; the figures."""
     flow = load_flow(flow_name)
     kills = []
+    factor = ("--real-time-factor", str(real_time_factor))
     with (
         tempfile.TemporaryDirectory(prefix="kill-each-") as folder,
-        flow_running(flow_name, store, Path(folder), real_time_factor) as running,
+        flow_running(flow_name, store, Path(folder) / "sim.log", UP_WITHIN_S, factor) as running,
         joined(running.environment, running.directory),
     ):
         from reflexarc.control.nodes.module_client import guest  # noqa: PLC0415 it reads the environment
@@ -208,9 +183,11 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=SHIPPED_STORE)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if arguments.json is not None:
+        require_writable(arguments.json)
     figures = measure(arguments.flow, arguments.rounds, arguments.store, arguments.real_time_factor)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+        write_whole(arguments.json, json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

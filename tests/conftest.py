@@ -6,6 +6,7 @@ import subprocess
 import sys
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -16,6 +17,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The same examples in every run, and no failure because a machine was busy.
 settings.register_profile("reflexarc", derandomize=True, deadline=None)
 settings.load_profile("reflexarc")
+
+NINE_ESTIMATORS = Path(__file__).parent / "control" / "redundancy" / "nine_estimators.yaml"
 
 _domains_given = 0
 
@@ -31,6 +34,13 @@ def ros_domain(monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     return domain
+
+
+@pytest.fixture(scope="session")
+def three_estimators() -> str:
+    """Text of a flow file in which one approach, `first`, has three replicas of the shipped estimator."""
+    lines = NINE_ESTIMATORS.read_text(encoding="utf-8").splitlines(keepends=True)
+    return "".join(line for line in lines if "second: {" not in line and "third: {" not in line)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

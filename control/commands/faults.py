@@ -9,6 +9,7 @@ from rich.table import Table
 
 from reflexarc.control.nodes.environment import joined, require_ros, shared_memory_cleaned
 from reflexarc.control.nodes.running import find_running
+from reflexarc.control.values import Diagnostic
 
 __all__ = ["run_faults"]
 
@@ -30,21 +31,25 @@ def run_faults(flow: str | None) -> None:
     counts: dict[tuple[str, str], str] = {}
     findings: dict[str, str] = {}
     heard: set[str] = set()
+    newest: dict[str, Diagnostic] = {}
     with shared_memory_cleaned(), joined(running.environment, running.directory):
         from reflexarc.control.nodes.module_client import ModuleClient, guest
 
+        def take(line: Diagnostic) -> None:
+            newest[line.name] = line
+
         with guest("faults") as (node, executor):
-            client = ModuleClient(node, executor)
+            client = ModuleClient(node, executor, on_line=take)
             until = time.monotonic() + _LISTEN_S
             while time.monotonic() < until:
                 client.spin()
-            for entry in client.newest():
-                who, _, member = entry.name.partition("/")
-                if member:
-                    findings[f"{who}: {member}"] = entry.message
-                    continue
-                heard.add(who)
-                counts |= {(who, reason): count for reason, count in entry.figures if ": " in reason}
+    for entry in newest.values():
+        who, _, member = entry.name.partition("/")
+        if member:
+            findings[f"{who}: {member}"] = entry.message
+            continue
+        heard.add(who)
+        counts |= {(who, reason): count for reason, count in entry.figures if ": " in reason}
     table = Table(title=f"{running.flow}: {len(heard)} nodes heard", box=SIMPLE_HEAD)
     for column in ("node", "what", "times", "now"):
         table.add_column(column, justify="right" if column == "times" else "left")

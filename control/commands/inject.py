@@ -9,8 +9,8 @@ from reflexarc.control.modules import module_class
 from reflexarc.control.modules.guard import Guard
 from reflexarc.control.nodes.environment import joined, require_ros, shared_memory_cleaned
 from reflexarc.control.nodes.running import find_running
-from reflexarc.control.nodes.strike import SIGNALLED, strike
-from reflexarc.control.redundancy.faults import Fault
+from reflexarc.control.nodes.strike import SIGNALS, strike
+from reflexarc.control.redundancy.faults import IS_GUARD, Fault
 
 __all__ = ["run_inject"]
 
@@ -33,8 +33,8 @@ def run_inject(module: str, fault: Fault, flow: str | None) -> None:
     if module not in modules:
         raise FlowError(f"flow {running.flow} has no module '{module}'. {did_you_mean(module, modules)}")
     if issubclass(module_class(modules[module].kind), Guard):
-        raise ValueRefusedError(f"{module}: it is what keeps the robot safe. Faults are injected before it.")
-    if running.clock == "lockstep" and fault.kind in SIGNALLED:
+        raise ValueRefusedError(f"{module}: {IS_GUARD}")
+    if running.clock == "lockstep" and fault.kind in SIGNALS:
         raise ValueRefusedError(
             f"{module}: in lock step everybody waits for a process that is silent. "
             f"Inject {fault.kind.value} in real time: --clock realtime."
@@ -48,7 +48,7 @@ def run_inject(module: str, fault: Fault, flow: str | None) -> None:
                 raise ReflexarcError(f"flow {running.flow} ended before the fault was over.")
             time.sleep(min(left, _POLL_S))
 
-    if fault.kind in SIGNALLED:
+    if fault.kind in SIGNALS:
         wait(fault.at_s)
         console.print(f"{module}: {fault.kind.value} begins")
         strike([running.pid_of(module)], fault, wait)

@@ -13,7 +13,6 @@ from reflexarc.control.errors import ReflexarcError
 from reflexarc.control.flow import Flow
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.modules.use_cases import with_recorders
-from reflexarc.control.redundancy.use_case_store import UseCaseStore
 from reflexarc.control.report import make_report, print_report, write_report
 from reflexarc.control.run_result import RunResult
 from reflexarc.control.seeds import evaluation_seeds
@@ -32,11 +31,6 @@ class UseCases:
 
     folder: Path
     limit_mb: float
-
-    @property
-    def limit_bytes(self) -> int:
-        """The same in bytes."""
-        return round(self.limit_mb * 1e6)
 
 
 @dataclass(frozen=True)
@@ -82,7 +76,6 @@ class Run:
             require_writable(json)
         loaded = load_flow(flow)
         if usecases is not None:
-            UseCaseStore(usecases.folder, usecases.limit_bytes)
             loaded = with_recorders(loaded, usecases.folder, usecases.limit_mb)
         folder = SHIPPED_STORE if store is None else store
         return cls(loaded, clock, seed, seeds, folder, resolve_artifacts(loaded, folder), json)

@@ -21,7 +21,7 @@ from reflexarc.control.ports import Port
 from reflexarc.control.redundancy.members import VOTER
 from reflexarc.control.redundancy.use_case_store import UseCaseStore
 from reflexarc.control.redundancy.voter import Member, Output, distance_squared
-from reflexarc.control.values import Value
+from reflexarc.control.values import FloatArray, Value
 
 __all__ = ["AGREED", "UseCaseRecorder", "with_recorders"]
 
@@ -72,22 +72,23 @@ class UseCaseRecorder(Module):
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "parameters"
             raise ValueRefusedError(f"use cases: parameter {where}: {first['msg']}.") from None
-        self._store = UseCaseStore(self._parameters.folder, round(self._parameters.limit_mb * _MEGABYTE))
+        self._store = _store(self._parameters.folder, self._parameters.limit_mb)
         voter = self._parameters.voter
         self._members = {
             approach: [str(Member(approach, n)) for n in range(1, count + 1)]
             for approach, count in voter.approaches.items()
         }
+        self._begun: dict[str, tuple[int, FloatArray | None]] = {}
+        """Per approach that departs, since when, and where the others saw what it did not."""
         self.reset()
 
     def reset(self) -> None:
         """An episode is over: what was begun is kept as it is."""
-        for approach in list(getattr(self, "_begun", {})):
+        for approach in list(self._begun):
             self._keep(approach)
         self._window: dict[str, deque[Value]] = {}
         self._once: dict[str, Value] = {}
         self._streak: Counter[str] = Counter()
-        self._begun: dict[str, tuple[int, Output]] = {}
 
     def step(self, inputs: Inputs, now_ns: int) -> Outputs:
         """Look at what was agreed on, and keep what is over."""
@@ -125,17 +126,14 @@ class UseCaseRecorder(Module):
     def _begin(self, approach: str, stamp_ns: int, agreed: Output) -> None:
         if approach in self._begun:
             return
-        reason = self._store.wants(
-            self._parameters.job, approach, agreed.mean[:3] if agreed.is_known else None
-        )
-        if reason:
+        position = agreed.mean[:3] if agreed.is_known else None
+        if reason := self._store.wants(self._parameters.job, approach, position):
             self.rejections[f"{approach}: use case not kept: {reason}"] += 1
             return
-        self._begun[approach] = stamp_ns, agreed
+        self._begun[approach] = stamp_ns, position
 
     def _keep(self, approach: str) -> None:
-        _, agreed = self._begun.pop(approach)
-        position = agreed.mean[:3] if agreed.is_known else None
+        _, position = self._begun.pop(approach)
         ports = {
             **{port: [value] for port, value in self._once.items()},
             **{port: list(values) for port, values in self._window.items() if values},
@@ -163,6 +161,7 @@ def with_recorders(flow: Flow, folder: Path, limit_mb: float) -> Flow:
 
     Raises:
         ValueRefusedError: No job is done so.
+        ReflexarcError: Nothing can be kept in the folder, see `UseCaseStore`: better said now than by a node.
     """
     recorders = {}
     for job, voter in flow.modules.items():
@@ -173,6 +172,7 @@ def with_recorders(flow: Flow, folder: Path, limit_mb: float) -> Flow:
         raise ValueRefusedError(
             f"{flow.name}: no job is done by three approaches, so there are no use cases."
         )
+    _store(folder, limit_mb)
     return Flow(name=flow.name, plant=flow.plant, modules={**flow.modules, **recorders})
 
 
@@ -199,6 +199,10 @@ def _recorder(flow: Flow, job: str, voter: ModuleSpec, folder: Path, limit_mb: f
             "limit_mb": limit_mb,
         },
     )
+
+
+def _store(folder: Path, limit_mb: float) -> UseCaseStore:
+    return UseCaseStore(folder, round(limit_mb * _MEGABYTE))
 
 
 def _stamp(value: Value) -> int:

@@ -4,22 +4,20 @@ Its value is a fault as JSON, `{"kind": "nan", "at_s": 0.2, "for_s": 0.5}`; flow
 Silence is not among them: a process is killed or frozen by a signal, as happens to it in the field.
 """
 
-from collections.abc import Mapping
-
 from pydantic import ValidationError
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from reflexarc.control.module import Outputs
-from reflexarc.control.redundancy.fault_kind import FaultKind
-from reflexarc.control.redundancy.faults import Fault, FaultInjector
+from reflexarc.control.nodes.strike import SIGNALS
+from reflexarc.control.redundancy.faults import IS_GUARD, Fault, FaultInjector
 
 __all__ = ["PARAMETER", "InjectedFault"]
 
 PARAMETER = "fault"
 
-_SIGNALS: Mapping[FaultKind, str] = {FaultKind.KILL: "SIGKILL", FaultKind.FREEZE: "SIGSTOP"}
+_NOT_ACTIVE = "it is not active. Activate it first."
 
 
 class InjectedFault:
@@ -31,7 +29,7 @@ class InjectedFault:
 
     def __init__(self, node: Node) -> None:
         self._name = node.get_name()
-        self._refuses: str | None = "it is not active. Activate it first."
+        self._refuses: str | None = _NOT_ACTIVE
         self._wanted: Fault | None = None
         self._injector: FaultInjector | None = None
         node.declare_parameter(PARAMETER, "")
@@ -39,14 +37,12 @@ class InjectedFault:
 
     def activate(self, *, is_guard: bool) -> None:
         """From now on a fault may be asked for; not of what keeps the robot safe."""
-        self._refuses = (
-            "it is what keeps the robot safe. Faults are injected before it." if is_guard else None
-        )
+        self._refuses = IS_GUARD if is_guard else None
 
     def deactivate(self) -> None:
         """Nothing is wrong any more."""
         self._wanted = self._injector = None
-        self._refuses = "it is not active. Activate it first."
+        self._refuses = _NOT_ACTIVE
 
     def apply(self, outputs: Outputs, now_ns: int) -> Outputs:
         """What really goes out.
@@ -79,7 +75,8 @@ class InjectedFault:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "fault"
             return f"{where}: {first['msg']}."
-        if fault.kind in _SIGNALS:
-            return f"{fault.kind.value} is done to a process: send {_SIGNALS[fault.kind]}, as `reflexarc inject` does."
+        if fault.kind in SIGNALS:
+            send = SIGNALS[fault.kind].name
+            return f"{fault.kind.value} is done to a process: send {send}, as `reflexarc inject` does."
         self._wanted = fault
         return ""

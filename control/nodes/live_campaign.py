@@ -19,12 +19,11 @@ from reflexarc.control.flow import Flow
 from reflexarc.control.nodes.bringup import Status, run_ros
 from reflexarc.control.nodes.health import HEALED
 from reflexarc.control.nodes.running import RunningFlow, running_flows
-from reflexarc.control.nodes.strike import SIGNALLED, strike
+from reflexarc.control.nodes.strike import SIGNALS, strike
 from reflexarc.control.run_result import Episode
-from reflexarc.control.values import Diagnostics
+from reflexarc.control.values import Diagnostic
 
 if TYPE_CHECKING:
-    from diagnostic_msgs.msg import DiagnosticArray
     from rclpy.executors import Executor
     from rclpy.node import Node
 
@@ -137,7 +136,7 @@ class _Saboteur(threading.Thread):
         accuser.end_of_quiet()
         fault = injection.fault
         begun_at = time.monotonic() + fault.at_s / self._factor
-        if fault.kind in SIGNALLED:
+        if fault.kind in SIGNALS:
             self._spin_until(begun_at, accuser)
             strike(
                 [running.pid_of(name) for name in injection.modules],
@@ -192,13 +191,10 @@ class _Accuser:
     """Listens to health reports: who accuses whom, and what is counted that was not before the fault."""
 
     def __init__(self, node: "Node", executor: "Executor") -> None:
-        from diagnostic_msgs.msg import DiagnosticArray  # noqa: PLC0415 needs ROS 2
-
-        from reflexarc.control.nodes.module_client import ModuleClient  # noqa: PLC0415
+        from reflexarc.control.nodes.module_client import ModuleClient  # noqa: PLC0415 needs ROS 2
 
         self._executor = executor
-        self._client = ModuleClient(node, executor)
-        node.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 100)
+        self._client = ModuleClient(node, executor, on_line=self._hear)
         self._usual: set[str] = set()
         """What nodes count without any fault."""
         self._counts: dict[str, Counter[str]] = {}
@@ -227,7 +223,9 @@ class _Accuser:
         Raises:
             ValueRefusedError: It refuses.
         """
-        if refused := self._client.set_parameter(module, "fault", fault):
+        from reflexarc.control.nodes.injected_fault import PARAMETER  # noqa: PLC0415 needs ROS 2
+
+        if refused := self._client.set_parameter(module, PARAMETER, fault):
             raise ValueRefusedError(refused)
 
     def told(self) -> dict[str, float]:
@@ -238,18 +236,13 @@ class _Accuser:
         """When the last accusation was over; None if there was none, or one is not."""
         return None if self._open else self._healed_at
 
-    def _hear(self, message: "DiagnosticArray") -> None:
-        from reflexarc.control.nodes.messages import from_message  # noqa: PLC0415 needs ROS 2
-
-        report = from_message(message)
-        assert isinstance(report, Diagnostics)
+    def _hear(self, line: Diagnostic) -> None:
         now = time.monotonic()
-        for entry in report.entries:
-            node, _, member = entry.name.partition("/")
-            if member:
-                self._take_finding(f"{node}: {member}", entry.message, now)
-            else:
-                self._take_counts(node, Counter({k: int(v) for k, v in entry.figures if v.isdigit()}), now)
+        node, _, member = line.name.partition("/")
+        if member:
+            self._take_finding(f"{node}: {member}", line.message, now)
+        else:
+            self._take_counts(node, Counter({k: int(v) for k, v in line.figures if v.isdigit()}), now)
 
     def _take_finding(self, who: str, what: str, now: float) -> None:
         if what != HEALED:

@@ -58,15 +58,22 @@ class ModuleClient:
         node: A node in the flow's domain.
         executor: What spins it.
         check: Called again and again while something is waited for; may raise.
+        on_line: Called with every line of every health report.
     """
 
-    def __init__(self, node: Node, executor: Executor, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        executor: Executor,
+        check: Callable[[], None] = lambda: None,
+        on_line: Callable[[Diagnostic], None] = lambda line: None,
+    ) -> None:
         self._node = node
         self._executor = executor
         self._check = check
+        self._on_line = on_line
         self._clients: dict[str, Any] = {}
         self._reports: dict[str, deque[dict[str, str]]] = defaultdict(lambda: deque(maxlen=100))
-        self._newest: dict[str, Diagnostic] = {}
         node.create_subscription(DiagnosticArray, "/diagnostics", self._take, 50)
 
     def figures(self, module: str) -> dict[str, str]:
@@ -77,10 +84,6 @@ class ModuleClient:
         """
         self._wait(lambda: bool(self._reports[module]), f"{module} sends no health report")
         return self._reports[module][-1]
-
-    def newest(self) -> list[Diagnostic]:
-        """The newest line of everybody whose health was reported, in the order in which they were first heard."""
-        return list(self._newest.values())
 
     def swap(self, module: str, digest: str, on_phase: Callable[[str], None] = lambda phase: None) -> None:
         """Have a module run another artifact, and wait until the swap is over.
@@ -152,4 +155,4 @@ class ModuleClient:
         if isinstance(report, Diagnostics):
             for entry in report.entries:
                 self._reports[entry.name].append(dict(entry.figures))
-                self._newest[entry.name] = entry
+                self._on_line(entry)

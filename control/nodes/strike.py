@@ -3,14 +3,17 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from reflexarc.control.redundancy.fault_kind import FaultKind
 from reflexarc.control.redundancy.faults import Fault
 
-__all__ = ["SIGNALLED", "strike"]
+__all__ = ["SIGNALS", "strike"]
 
-SIGNALLED = (FaultKind.KILL, FaultKind.FREEZE)
+SIGNALS: Mapping[FaultKind, signal.Signals] = {
+    FaultKind.KILL: signal.SIGKILL,
+    FaultKind.FREEZE: signal.SIGSTOP,
+}
 """What is done by a signal; all else is done to a module's outputs."""
 
 
@@ -22,10 +25,9 @@ def strike(pids: Sequence[int], fault: Fault, wait: Callable[[float], None] = ti
         fault: `kill` or `freeze`.
         wait: Waits for some seconds.
     """
+    _signal(pids, SIGNALS[fault.kind])
     if fault.kind is FaultKind.KILL:
-        _signal(pids, signal.SIGKILL)
         return
-    _signal(pids, signal.SIGSTOP)
     try:
         wait(fault.for_s)
     finally:

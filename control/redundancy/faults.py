@@ -18,7 +18,10 @@ from reflexarc.control.values import (
     Value,
 )
 
-__all__ = ["Fault", "FaultInjector"]
+__all__ = ["IS_GUARD", "Fault", "FaultInjector"]
+
+IS_GUARD = "it is what keeps the robot safe. Faults are injected before it."
+"""Why a guard is never hit."""
 
 
 _MAGNITUDE: Mapping[FaultKind, float] = {

@@ -8,10 +8,8 @@ metre) the others saw what it did not, and a digest of the content.
 import hashlib
 import io
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reflexarc.control.errors import ReflexarcError
+from reflexarc.control.files import write_whole
 from reflexarc.control.values import FloatArray, Value
 
 __all__ = ["StoredCase", "UseCaseStore", "read_case", "stored_cases"]
@@ -146,7 +145,7 @@ class UseCaseStore:
         if path.exists():
             return "known already"
         try:
-            _write(path, content)
+            write_whole(path, content)
         except OSError as error:
             return str(error.strerror)
         self._left -= len(content)
@@ -184,15 +183,3 @@ def _columns(port: str, values: Sequence[Value]) -> list[tuple[str, npt.NDArray[
         if isinstance(arrays[0], np.ndarray) and len({array.shape for array in arrays}) == 1:
             found.append((f"{port}/{entry.name}", np.stack(arrays)))
     return found
-
-
-def _write(path: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise

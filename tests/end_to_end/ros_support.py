@@ -15,11 +15,8 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "module 'sre_(parse|constants)' is deprecated", DeprecationWarning)
     import rosidl_generator_py  # noqa: F401
 
-import rclpy
-from rclpy.signals import SignalHandlerOptions
-
 from reflexarc.control.nodes.environment import domain_id, isolated
-from reflexarc.control.nodes.process import make_executor
+from reflexarc.control.nodes.module_client import guest
 
 HERE = Path(__file__).parent
 
@@ -112,16 +109,5 @@ def shared_memory_files() -> set[str]:
 @contextmanager
 def stranger(tmp_path: Path):
     """A ROS 2 node in this process, and its executor, in the domain of the run."""
-    domain = domain_id()
-    context = rclpy.Context()
-    with isolated(domain, tmp_path):
-        rclpy.init(args=[], context=context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
-        node = rclpy.create_node("stranger", context=context, enable_rosout=False)
-        executor = make_executor(context)
-        executor.add_node(node)
-        try:
-            yield node, executor
-        finally:
-            executor.shutdown()
-            node.destroy_node()
-            rclpy.shutdown(context=context)
+    with isolated(domain_id(), tmp_path), guest("stranger") as found:
+        yield found

@@ -16,21 +16,17 @@ from terminal import Terminal
 
 pytestmark = pytest.mark.ros
 
-NINE = Path(__file__).parents[1] / "control" / "redundancy" / "nine_estimators.yaml"
 SOURCE = "source: estimation.odometry, unit: m, frame: base_link"
 
 
 @pytest.fixture(scope="module")
-def terminal(tmp_path_factory):
+def terminal(three_estimators, tmp_path_factory):
     """A terminal beside a flow of three estimators, one of which stands in for the voter, too."""
     folder = tmp_path_factory.mktemp("faults")
-    lines = NINE.read_text(encoding="utf-8").splitlines(keepends=True)
-    text = "".join(line for line in lines if "second: {" not in line and "third: {" not in line)
-    assert SOURCE in text
+    assert SOURCE in three_estimators
+    text = three_estimators.replace(SOURCE, f"{SOURCE}, fallback: [estimation_first.odometry]")
     path = folder / "three.yaml"
-    path.write_text(
-        text.replace(SOURCE, f"{SOURCE}, fallback: [estimation_first.odometry]"), encoding="utf-8"
-    )
+    path.write_text(text, encoding="utf-8")
     terminal = Terminal(folder)
     with terminal.flow(str(path)):
         yield terminal

@@ -1,7 +1,5 @@
 """A flow of three replicas runs in real time, and its processes are really killed and frozen."""
 
-from pathlib import Path
-
 import pytest
 
 from reflexarc.control.artifacts.store import SHIPPED_STORE
@@ -19,13 +17,10 @@ SECOND = "estimation_filter_2"
 
 
 @pytest.fixture
-def flow(tmp_path):
+def flow(three_estimators, tmp_path):
     """Three replicas of the shipped estimator."""
-    nine = Path(__file__).parents[1] / "redundancy" / "nine_estimators.yaml"
-    lines = nine.read_text(encoding="utf-8").splitlines(keepends=True)
-    text = "".join(line for line in lines if "second: {" not in line and "third: {" not in line)
     path = tmp_path / "three.yaml"
-    path.write_text(text.replace("first: {", "filter: {"), encoding="utf-8")
+    path.write_text(three_estimators.replace("first: {", "filter: {"), encoding="utf-8")
     return load_flow(str(path))
 
 
