@@ -10,8 +10,9 @@ the twin's marker. The run directory gets a line per episode, and a result when 
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -41,9 +42,10 @@ RESULT_FILE = "result.json"
 
 _IDLE_S = 0.1
 _SOON_S = 0.005
-_RESET_WITHIN_S = 10.0
+_CONNECTED_WITHIN_S = 10.0
 _ASK_AGAIN_S = 0.5
-"""A module's reset takes microseconds; the rest is for a loaded machine."""
+_ASKS = 20
+"""A module's reset takes microseconds; the rest is for a loaded machine, and for one that is started again."""
 
 _DRAIN_NS = 30_000_000
 """After the last tick of an episode, wait for what is under way: the whole chain takes some 10 ms."""
@@ -220,7 +222,7 @@ class TwinNode(FlowNode):
     # --- episodes
 
     def _await_resets(self) -> None:
-        until = time.monotonic() + _RESET_WITHIN_S
+        until = time.monotonic() + _CONNECTED_WITHIN_S
         while absent := [n for n, client in self._reset_clients.items() if not client.service_is_ready()]:
             if time.monotonic() > until:
                 raise RuntimeUnavailableError(
@@ -231,31 +233,40 @@ class TwinNode(FlowNode):
     def _request_resets(self) -> None:
         self._phase = _Phase.RESETTING
         self._settled_ns: int | None = None
-        self._resets: dict[str, Any] = {}
-        self._ask_for_resets(self._reset_clients)
-        self._reset_until = time.monotonic() + _RESET_WITHIN_S
+        self._not_reset = set(self._reset_clients)
+        self._asked: list[tuple[str, Any]] = []
+        self._ask_again_at = time.monotonic()
+        self._asks_left = _ASKS
 
-    def _ask_for_resets(self, names: Iterable[str]) -> None:
-        for name in names:
-            self._resets[name] = self._reset_clients[name].call_async(Trigger.Request())
+    def _ask_for_resets(self) -> None:
+        """Ask those who have not answered; also the answer to an earlier ask counts, if it comes yet."""
+        for name in sorted(self._not_reset):
+            future = self._reset_clients[name].call_async(Trigger.Request())
+            future.add_done_callback(partial(self._take_reset, self._episode, name))
+            self._asked.append((name, future))
         self._ask_again_at = time.monotonic() + _ASK_AGAIN_S
+        self._asks_left -= 1
+
+    def _take_reset(self, episode: int, name: str, future: Any) -> None:
+        if episode == self._episode and future.result().success:
+            self._not_reset.discard(name)
 
     def _begin_when_reset(self) -> float:
-        waiting = [name for name, f in self._resets.items() if not f.done() or not f.result().success]
-        if waiting and time.monotonic() > self._reset_until:
-            raise RuntimeUnavailableError(
-                f"twin: {', '.join(waiting)} did not reset. Is that node still running?"
-            )
-        if waiting:
-            # A module that has died in the meantime is asked once it has been started again.
-            if time.monotonic() > self._ask_again_at:
-                self._ask_for_resets(waiting)
+        if self._not_reset and time.monotonic() < self._ask_again_at:
+            return _SOON_S
+        # Counted in asks, not in seconds: where the whole machine stood still, nobody has been given his time.
+        if self._not_reset and self._asks_left:
+            self._ask_for_resets()
             return _SOON_S
         # What the last episode still had under way comes in now, and is dropped where the next one begins.
         if self._settled_ns is None:
             self._settled_ns = time.monotonic_ns() + _DRAIN_NS
         if time.monotonic_ns() < self._settled_ns:
             return _SOON_S
+        for name, future in self._asked:
+            self._reset_clients[name].remove_pending_request(future)
+        # A robot waits for nobody either: what a module that hangs does to a flow is then seen, and counted.
+        self._rejections.update(f"{name}: did not reset" for name in self._not_reset)
         self._begin_episode()
         return 0.0
 

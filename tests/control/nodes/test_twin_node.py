@@ -7,6 +7,7 @@ from small_flow import TICKS, Slider, arguments, small_flow
 from reflexarc.control.errors import FlowError
 from reflexarc.control.local import LocalRuntime
 from reflexarc.control.modules import make_module
+from reflexarc.control.nodes import twin_node
 from reflexarc.control.nodes.module_node import ModuleNode
 from reflexarc.control.nodes.twin_node import EPISODES_FILE, RESULT_FILE, TwinNode, make_plant
 from reflexarc.envs.twin import Twin
@@ -63,6 +64,22 @@ def test_real_time_keeps_its_pace_and_counts_what_it_missed(finished):
     # Unpaced it takes a few ms; the first tick may be late on a busy machine, and is not waited for.
     assert spent >= TICKS // 2 * twin.flow.tick_ns
     assert result["missed_deadlines"] == result["faults"].get("no fresh command", 0)
+
+
+def test_an_answer_counts_that_comes_after_the_module_was_asked_again(finished, monkeypatch):
+    monkeypatch.setattr(twin_node, "_ASK_AGAIN_S", 0.0)
+    monkeypatch.setattr(twin_node, "_ASKS", 1_000_000)
+    result, episodes, _ = finished("realtime", [7, 8])
+    assert [e["seed"] for e in episodes] == [7, 8]
+    assert "brake: did not reset" not in result["faults"]
+
+
+def test_the_twin_goes_on_without_a_module_that_does_not_reset(finished, monkeypatch):
+    monkeypatch.setattr(twin_node, "_ASKS", 2)
+    monkeypatch.setattr(ModuleNode, "_on_reset", lambda node, request, response: response)
+    result, episodes, _ = finished("realtime", [7, 8])
+    assert [e["seed"] for e in episodes] == [7, 8]
+    assert result["faults"]["brake: did not reset"] == 2
 
 
 def test_a_plant_is_a_task_or_a_factory():
