@@ -1,6 +1,6 @@
 """Fifty swaps of trained modules while a flow runs in real time, and what the robot noticed of them.
 
-    python examples/fifty_swaps.py [--swaps 50] [--json FILE]
+    python examples/fifty_swaps.py [--swaps 50] [--real-time-factor 1] [--json FILE]
 
 It runs `reflexarc sim --flow arm_catch --clock realtime` from a copy of the shipped artifacts, in which each module
 has a twin: the same network under another digest. It swaps perception, estimation and policy in turn, each to
@@ -188,7 +188,7 @@ class Tally:
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def measure(swaps: int, store: Path) -> dict[str, Any]:
+def measure(swaps: int, store: Path, real_time_factor: float) -> dict[str, Any]:
     """Run everything; the figures."""
     flow = load_flow(FLOW)
     shutil.copytree(SHIPPED_STORE, store, dirs_exist_ok=True)
@@ -200,7 +200,9 @@ def measure(swaps: int, store: Path) -> dict[str, Any]:
     done, failed = 0, []
     log_path = store / "sim.log"
     with (
-        flow_running(FLOW, store, log_path, UP_WITHIN_S) as running,
+        flow_running(
+            FLOW, store, log_path, UP_WITHIN_S, ["--real-time-factor", str(real_time_factor)]
+        ) as running,
         joined(running.environment, running.directory),
     ):
         from reflexarc.control.nodes.module_client import ModuleClient, guest  # noqa: PLC0415 it reads the environment
@@ -239,6 +241,7 @@ def measure(swaps: int, store: Path) -> dict[str, Any]:
     steps = witness.steps(begins_ns, flow.tick_ns)
     return {
         "machine": {"cores": os.cpu_count(), "load": [round(load, 1) for load in os.getloadavg()]},
+        "real_time_factor": real_time_factor,
         "swaps_asked": len(plan),
         "swaps_done": done,
         "not_done": failed,
@@ -262,12 +265,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--swaps", type=int, default=50)
+    parser.add_argument("--real-time-factor", type=float, default=1.0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if arguments.json is not None:
         require_writable(arguments.json)
     with tempfile.TemporaryDirectory(prefix="fifty-swaps-") as folder:
-        figures = measure(arguments.swaps, Path(folder))
+        figures = measure(arguments.swaps, Path(folder), arguments.real_time_factor)
     text = json.dumps(figures, indent=1)
     print(text)
     if arguments.json is not None:

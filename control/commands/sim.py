@@ -10,7 +10,8 @@ from rich.table import Table
 
 from reflexarc.control.commands.run import Run, UseCases
 from reflexarc.control.nodes import Clock
-from reflexarc.control.nodes.bringup import TWIN, Status, run_ros
+from reflexarc.control.nodes.bringup import Status, run_ros
+from reflexarc.control.nodes.description import TWIN
 from reflexarc.control.report import mean_score
 from reflexarc.control.run_result import Episode
 

@@ -21,10 +21,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from reflexarc.control.artifacts.store import SHIPPED_STORE
-from reflexarc.control.errors import FlowError, RuntimeUnavailableError
+from reflexarc.control.errors import RuntimeUnavailableError
 from reflexarc.control.flow import Flow
 from reflexarc.control.nodes import Clock
 from reflexarc.control.nodes.children import Children
+from reflexarc.control.nodes.description import TWIN, NodeDescription, describe_flow
 from reflexarc.control.nodes.environment import domain_id, isolated, require_ros, shared_memory_cleaned
 from reflexarc.control.nodes.running import FLOW_FILE, announce
 from reflexarc.control.run_result import Episode, RunResult
@@ -33,12 +34,8 @@ from reflexarc.control.values import Diagnostic
 if TYPE_CHECKING:
     from reflexarc.control.nodes.lifecycle import LifecycleClient
 
-__all__ = ["TWIN", "Status", "run_ros"]
+__all__ = ["Status", "run_ros"]
 
-TWIN = "twin"
-"""Node name of the plant in simulation."""
-
-_NODES = "reflexarc.control.nodes"
 _START_WITHIN_S = 60.0
 """Five processes import onnxruntime, MuJoCo and rclpy on two cores in some 4 s."""
 _TRANSITION_WITHIN_S = 30.0
@@ -94,19 +91,19 @@ def run_ros(
             that node's own reason.
     """
     require_ros()
-    if TWIN in flow.modules:
-        raise FlowError(
-            f"{flow.name}: no module can be called '{TWIN}', which is the plant's node. Rename it."
-        )
     with _signals_deferred() as signals, shared_memory_cleaned():
         directory = Path(tempfile.mkdtemp(prefix="reflexarc-"))
-        run = _Run(flow, clock, directory, signals, on_status)
+        children = Children(directory)
         try:
+            twin = {"seeds": list(seeds), "real_time_factor": real_time_factor}
+            nodes = describe_flow(flow, str(directory / FLOW_FILE), clock, store, directory, twin)
             domain = domain_id()
             with isolated(domain, directory):
-                return run.to_the_end(seeds, store, domain, real_time_factor)
+                return _Run(flow, clock, directory, children, nodes, signals, on_status).to_the_end(
+                    store, domain
+                )
         finally:
-            if not run.has_crashed:
+            if not children.has_crashed:  # else its log is worth reading
                 shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -122,6 +119,8 @@ class _Run:
         flow: Flow,
         clock: Clock,
         directory: Path,
+        children: Children,
+        nodes: Sequence[NodeDescription],
         signals: list[int],
         on_status: Callable[[Status], None],
     ) -> None:
@@ -130,7 +129,7 @@ class _Run:
         self._directory = directory
         self._signals = signals
         self._on_status = on_status
-        self._children = Children(directory)
+        self._children = children
         self._health: dict[str, Diagnostic] = {}
         self._episodes: list[Episode] = []
         self._respawns: Counter[str] = Counter()
@@ -138,20 +137,14 @@ class _Run:
         self._started_at: dict[str, float] = {}
         """When a module was last started again."""
         self._phase = "starting"
-        self._names = (*reversed(flow.order), TWIN)
+        self._nodes = {node.name: node for node in nodes}
+        self._names = tuple(self._nodes)
         """All nodes, from the actuators back to the sensors."""
 
-    @property
-    def has_crashed(self) -> bool:
-        """Whether a process has ended by itself, so that its log is worth reading."""
-        return self._children.has_crashed
-
-    def to_the_end(
-        self, seeds: Sequence[int], store: Path, domain: int, real_time_factor: float
-    ) -> RunResult:
+    def to_the_end(self, store: Path, domain: int) -> RunResult:
         """Start everything, wait for the twin's result, take everything down."""
         try:
-            self._start(seeds, store, real_time_factor)
+            self._start()
             client = _lifecycle_client(self._names, domain, self._take_health)
             try:
                 try:
@@ -174,30 +167,18 @@ class _Run:
 
     # --- up
 
-    def _start(self, seeds: Sequence[int], store: Path, real_time_factor: float) -> None:
-        flow_file = self._directory / FLOW_FILE
-        flow_file.write_text(self._flow.model_dump_json())
-        common = {
-            "flow": str(flow_file),
-            "clock": self._clock,
-            "store": str(store.absolute()),
-            "run_directory": str(self._directory),
-            # In lock step each marker brings the time; reading /clock as well would only cost.
-            "use_sim_time": self._clock == "realtime",
-        }
-        for name in self._names:
+    def _start(self) -> None:
+        (self._directory / FLOW_FILE).write_text(self._flow.model_dump_json())
+        for node in self._nodes.values():
             # A file for each: parsing a long list of seeds takes long where it belongs to another node.
-            twins = {"seeds": list(seeds), "use_sim_time": False, "real_time_factor": real_time_factor}
-            own = twins if name == TWIN else {}
-            parameters = json.dumps({name: {"ros__parameters": common | own}})  # JSON is YAML
-            (self._directory / f"{name}.yaml").write_text(parameters)
-            self._start_node(name)
+            parameters = json.dumps({node.name: {"ros__parameters": node.parameters}})  # JSON is YAML
+            (self._directory / f"{node.name}.yaml").write_text(parameters)
+            self._start_node(node.name)
 
     def _start_node(self, name: str, *more: str) -> None:
-        module = f"{_NODES}.twin_node" if name == TWIN else f"{_NODES}.module_node"
         parameters_file = str(self._directory / f"{name}.yaml")
         arguments = ["--ros-args", "-r", f"__node:={name}", "--params-file", parameters_file, *more]
-        self._children.start(name, module, arguments)
+        self._children.start(name, self._nodes[name].python_module, arguments)
 
     def _up(self, client: "LifecycleClient") -> None:
         until = time.monotonic() + _START_WITHIN_S

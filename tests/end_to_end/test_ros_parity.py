@@ -14,7 +14,8 @@ from ros_support import HERE
 from reflexarc.control.errors import FlowError, RuntimeUnavailableError
 from reflexarc.control.local import LocalRuntime
 from reflexarc.control.modules import make_module
-from reflexarc.control.nodes.bringup import TWIN, run_ros
+from reflexarc.control.nodes.bringup import run_ros
+from reflexarc.control.nodes.description import TWIN
 
 pytestmark = pytest.mark.ros
 

@@ -1,0 +1,86 @@
+"""Description: the nodes that a flow needs on ROS 2, a process each, as plain data.
+
+The command line starts them by itself, launch files by `launch_ros`; both read what to start from here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reflexarc.control.errors import FlowError
+from reflexarc.control.flow import Flow
+from reflexarc.control.nodes import Clock
+
+__all__ = ["TWIN", "NodeDescription", "describe_flow"]
+
+TWIN = "twin"
+"""Node name of the plant in simulation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeDescription:
+    """One lifecycle node in a process of its own.
+
+    Args:
+        name: Its node name.
+        executable: `module_node` or `twin_node`: a file of this folder with a `main`, and of the same name in
+            `lib/reflexarc`, where launch files look for it.
+        parameters: Its ROS 2 parameters.
+    """
+
+    name: str
+    executable: str
+    parameters: Mapping[str, Any]
+
+    @property
+    def python_module(self) -> str:
+        """For `python -m`."""
+        return f"{__package__}.{self.executable}"
+
+
+def describe_flow(
+    flow: Flow,
+    flow_file: str,
+    clock: Clock,
+    store: Path | None = None,
+    run_directory: Path | None = None,
+    twin: Mapping[str, Any] | None = None,
+) -> tuple[NodeDescription, ...]:
+    """The nodes of a flow, from the actuators back to the sensors, which is the order to bring them up in.
+
+    Args:
+        flow: The flow.
+        flow_file: Name or path that the nodes read it from.
+        clock: What drives it.
+        store: Folder of the artifacts, or None for those that ship.
+        run_directory: Where the nodes leave their records, or None for none.
+        twin: Parameters of the twin alone; None for a flow without one, whose plant is there already.
+
+    Raises:
+        FlowError: A module has the name of the plant's node.
+    """
+    if TWIN in flow.modules:
+        raise FlowError(
+            f"{flow.name}: no module can be called '{TWIN}', which is the plant's node. Rename it."
+        )
+    common = {
+        "flow": flow_file,
+        "clock": clock,
+        "store": "" if store is None else str(store.absolute()),
+        "run_directory": "" if run_directory is None else str(run_directory),
+    }
+    # In lock step each marker brings the time; reading /clock as well would only cost. Without a twin there is none.
+    reads_clock = clock == "realtime" and twin is not None
+    modules = tuple(
+        NodeDescription(
+            name=name, executable="module_node", parameters={**common, "use_sim_time": reads_clock}
+        )
+        for name in reversed(flow.order)
+    )
+    if twin is None:
+        return modules
+    plant = NodeDescription(
+        name=TWIN, executable="twin_node", parameters={**common, "use_sim_time": False, **twin}
+    )
+    return (*modules, plant)

@@ -1,0 +1,38 @@
+"""What is to be started for a flow."""
+
+import pytest
+
+from reflexarc.control.errors import FlowError
+from reflexarc.control.flow_file import load_flow
+from reflexarc.control.nodes.description import describe_flow
+
+
+def test_nodes_come_from_the_actuators_back_to_the_sensors(tmp_path):
+    flow = load_flow("arm_catch")
+    nodes = describe_flow(flow, "arm_catch", "realtime", tmp_path, twin={"seeds": [1]})
+    assert [node.name for node in nodes] == ["guard", "policy", "estimation", "perception", "twin"]
+    assert [node.executable for node in nodes] == ["module_node"] * 4 + ["twin_node"]
+    guard, twin = nodes[0], nodes[-1]
+    assert guard.python_module == "reflexarc.control.nodes.module_node"
+    assert guard.parameters == {
+        "flow": "arm_catch",
+        "clock": "realtime",
+        "store": str(tmp_path),
+        "run_directory": "",
+        "use_sim_time": True,
+    }
+    assert twin.parameters["seeds"] == [1]
+    assert twin.parameters["use_sim_time"] is False
+
+
+def test_without_a_twin_nodes_read_the_wall_clock():
+    nodes = describe_flow(load_flow("arm_catch"), "arm_catch", "realtime")
+    assert all(node.parameters["use_sim_time"] is False for node in nodes)
+    assert "twin" not in [node.name for node in nodes]
+
+
+def test_no_module_is_called_as_the_plants_node():
+    flow = load_flow("arm_catch")
+    renamed = flow.model_copy(update={"modules": {**flow.modules, "twin": flow.modules["policy"]}})
+    with pytest.raises(FlowError, match="no module can be called 'twin'"):
+        describe_flow(renamed, "f", "realtime")
