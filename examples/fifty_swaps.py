@@ -14,7 +14,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -110,6 +112,23 @@ class Window:
         return self.missed / max(self.ticks, 1)
 
 
+@contextmanager
+def witnessing() -> Iterator[Any]:
+    """A node that is spun in a thread: the events executor fails on callbacks that ask for a message's count."""
+    from rclpy.executors import SingleThreadedExecutor  # noqa: PLC0415 it reads the environment
+
+    from reflexarc.control.nodes.module_client import guest  # noqa: PLC0415
+
+    with guest("witness", lambda context: SingleThreadedExecutor(context=context)) as (node, executor):
+        thread = threading.Thread(target=executor.spin, daemon=True)
+        thread.start()
+        try:
+            yield node
+        finally:
+            executor.shutdown()
+            thread.join()
+
+
 class Witness:
     """Listens to the twin and the guard.
 
@@ -124,7 +143,8 @@ class Witness:
         from rosgraph_msgs.msg import Clock  # noqa: PLC0415
         from trajectory_msgs.msg import JointTrajectory  # noqa: PLC0415
 
-        self.commands: list[tuple[int, np.ndarray]] = []
+        self.commands: list[tuple[int, int, np.ndarray]] = []
+        """Stamp, the guard's own count, and the velocities."""
         self.now_ns = 0
         self.missed = 0
         self.reports = 0
@@ -135,24 +155,26 @@ class Witness:
     def steps(self, begins_ns: Sequence[int], tick_ns: int) -> np.ndarray:
         """Largest change of a joint between each command and the next of the same episode, rad/s.
 
-        Two count as one after the other if they answer to the same tick or to two in a row: a command keeps no
-        queue, so on a busy machine some never reach the witness.
+        Which is the next is told by the guard's count: a command keeps no queue, so on a busy machine some never
+        reach the witness.
 
         Args:
             begins_ns: Flow time at which each episode began. Before each the guard forgets, and begins from rest.
             tick_ns: Length of a tick.
         """
-        stamps = np.array([stamp_ns for stamp_ns, _ in self.commands])
-        commands = np.array([command for _, command in self.commands])
+        stamps = np.array([stamp_ns for stamp_ns, _, _ in self.commands])
+        counts = np.array([count for _, count, _ in self.commands])
+        commands = np.array([command for _, _, command in self.commands])
         episode = np.searchsorted(np.array(begins_ns), stamps, side="right")
         passed = np.diff(stamps)
-        is_next = (np.diff(episode) == 0) & (passed >= 0) & (passed <= tick_ns)
+        is_next = (np.diff(episode) == 0) & (np.diff(counts) == 1) & (passed >= 0) & (passed <= tick_ns)
         return np.abs(np.diff(commands, axis=0)).max(axis=1)[is_next]
 
-    def _take_command(self, message: Any) -> None:
+    def _take_command(self, message: Any, info: Any) -> None:
         stamp = message.header.stamp
         velocities = np.array(message.points[0].velocities)
-        self.commands.append((stamp.sec * 1_000_000_000 + stamp.nanosec, velocities))
+        count = info["publication_sequence_number"]
+        self.commands.append((stamp.sec * 1_000_000_000 + stamp.nanosec, count, velocities))
 
     def _take_clock(self, message: Any) -> None:
         self.now_ns = message.clock.sec * 1_000_000_000 + message.clock.nanosec
@@ -207,8 +229,8 @@ def measure(swaps: int, store: Path, real_time_factor: float) -> dict[str, Any]:
     ):
         from reflexarc.control.nodes.module_client import ModuleClient, guest  # noqa: PLC0415 it reads the environment
 
-        with guest("swap") as (node, executor):
-            witness = Witness(node, flow.modules["guard"].outputs["commanded"].topic)
+        with guest("swap") as (node, executor), witnessing() as second:
+            witness = Witness(second, flow.modules["guard"].outputs["commanded"].topic)
 
             def spin() -> None:
                 if not running.is_alive():

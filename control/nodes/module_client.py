@@ -32,16 +32,19 @@ _ANSWER_WITHIN_S = 10.0
 
 
 @contextmanager
-def guest(name: str) -> Iterator[tuple[Node, Executor]]:
+def guest(
+    name: str, make: Callable[[rclpy.Context], Executor] = make_executor
+) -> Iterator[tuple[Node, Executor]]:
     """A node in a ROS 2 context of its own, in the domain of the environment, and what spins it.
 
     Args:
         name: Name of the node.
+        make: Makes the executor.
     """
     context = rclpy.Context()
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node(name, context=context, enable_rosout=False)
-    executor = make_executor(context)
+    executor = make(context)
     executor.add_node(node)
     try:
         yield node, executor
