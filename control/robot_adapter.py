@@ -90,7 +90,7 @@ class SensorAdapter:
         Raises:
             ValueRefusedError: No driver should send that; the message is one of few, to be counted.
         """
-        adapted = self._in_our_words(value)
+        adapted = self.in_our_words(value)
         stamp_ns = getattr(value, "stamp_ns", None)
         if stamp_ns is None or self._port.stream == "description":  # which may be older than we are
             return adapted
@@ -102,7 +102,12 @@ class SensorAdapter:
         is_due, self._last_period = period != self._last_period, period
         return adapted if is_due else None
 
-    def _in_our_words(self, value: Value) -> Value:
+    def in_our_words(self, value: Value) -> Value:
+        """The value in the flow's units, frame and order, whatever its stamp says.
+
+        Raises:
+            ValueRefusedError: It is not what the robot file says.
+        """
         if self._frame and (frame := getattr(value, "frame_id", self._frame)) != self._frame:
             raise ValueRefusedError(f"frame '{frame}', expected '{self._frame}' of the robot file")
         if isinstance(value, JointState):

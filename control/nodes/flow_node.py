@@ -205,7 +205,7 @@ class FlowNode(LifecycleNode):
                 Int64MultiArray, marker_topic(self._role), marker_qos()
             )
             self._markers = {producer: self._open_marker(producer) for producer in self.gate.producers}
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", 10)
         wall = RosClock(clock_type=ClockType.STEADY_TIME)
         self._health_timer = self.create_timer(PERIOD_S, self._on_health_due, clock=wall)
 

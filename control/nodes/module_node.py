@@ -206,15 +206,16 @@ class ModuleNode(FlowNode):
             outputs = self._injected.apply(self._succession.step(inputs, now_ns), now_ns)
             self._publish(outputs)
             published_ns = time.monotonic_ns()
-            self._log.append(
-                StepRecord(
-                    now_ns=now_ns,
-                    output_stamp_ns=output_stamp(outputs, now_ns),
-                    input_stamps_ns=newest_stamps(inputs),
-                    received_ns=self.received_ns,
-                    published_ns=published_ns,
+            if self.parameters.run_directory is not None:  # else nobody would read it, and it grows
+                self._log.append(
+                    StepRecord(
+                        now_ns=now_ns,
+                        output_stamp_ns=output_stamp(outputs, now_ns),
+                        input_stamps_ns=newest_stamps(inputs),
+                        received_ns=self.received_ns,
+                        published_ns=published_ns,
+                    )
                 )
-            )
             self.health.stepped(published_ns - self.received_ns)
             self._succession.settle()
             self._look_after_swap()
