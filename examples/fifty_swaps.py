@@ -119,7 +119,7 @@ def witnessing() -> Iterator[Any]:
 
     from reflexarc.control.nodes.module_client import guest  # noqa: PLC0415
 
-    with guest("witness", lambda context: SingleThreadedExecutor(context=context)) as (node, executor):
+    with guest("witness", make=lambda context: SingleThreadedExecutor(context=context)) as (node, executor):
         thread = threading.Thread(target=executor.spin, daemon=True)
         thread.start()
         try:
