@@ -22,16 +22,15 @@ from lifecycle_msgs.msg import Transition
 from reflexarc.control.errors import ValueRefusedError
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.nodes.description import TWIN, NodeDescription, describe_flow
+from reflexarc.control.robot_file import on_robot
 from reflexarc.control.seeds import evaluation_seeds
 
-__all__ = ["on_robot", "simulation"]
+__all__ = ["deployment", "simulation"]
 
 _RESPAWN_DELAY_S = 1.0
 """A module that cannot come up would otherwise be started again without a pause."""
 
 _Number = TypeVar("_Number", int, float)
-
-_UNDER_WAY = ("configuring", "activating", "errorprocessing")
 
 
 def simulation(context: LaunchContext) -> list[Action]:
@@ -53,30 +52,41 @@ def simulation(context: LaunchContext) -> list[Action]:
         "exit_when_over": True,
     }
     nodes = describe_flow(load_flow(flow_file), flow_file, clock, _store(context), twin=twin)
-    respawned = {node.name for node in nodes if node.name != TWIN} if is_respawned else set()
-    return _brought_up(context, nodes, respawned, inactive=set())
+    names = {node.name for node in nodes}
+    respawned = names - {TWIN} if is_respawned else set()
+    return _brought_up(context, nodes, respawned, names - respawned, "the flow is up")
 
 
-def on_robot(context: LaunchContext) -> list[Action]:
-    """The modules of a flow, on the topics of a robot's drivers.
+def deployment(context: LaunchContext) -> list[Action]:
+    """The modules of a flow, beside the drivers of a robot, until someone ends the launch.
 
-    What commands the robot is never started again by itself, and activated only where the user says so.
+    What commands the robot is activated only where the user says so, and never again by itself.
 
     Raises:
-        ReflexarcError: The flow or an argument is not right.
+        ReflexarcError: The flow, the robot or an argument is not right.
     """
     arguments = context.launch_configurations
-    flow_file = arguments["flow"]
-    flow = load_flow(flow_file)
-    nodes = describe_flow(flow, flow_file, "realtime", _store(context))
-    commanders = {source.node for source in flow.plant.inputs.values()}
-    respawned = {node.name for node in nodes} - commanders if arguments["respawn"] == "true" else set()
-    inactive = set() if arguments["activate"] == "true" else commanders
-    return _brought_up(context, nodes, respawned, inactive)
+    flow_file, robot_file = arguments["flow"], arguments["robot"]
+    flow = on_robot(load_flow(flow_file), robot_file)
+    nodes = describe_flow(flow, flow_file, "realtime", _store(context), robot_file=robot_file)
+    names = {node.name for node in nodes}
+    respawned = names if arguments["respawn"] == "true" else set()
+    commanders = set(flow.commanders)
+    activated = names - respawned - commanders
+    if arguments["activate"] == "true":
+        return _brought_up(context, nodes, respawned, activated | commanders, "the flow is up")
+    waiting = " and ".join(sorted(commanders))
+    return _brought_up(
+        context, nodes, respawned, activated, f"the flow is up; {waiting} is configured, to be activated"
+    )
 
 
 def _brought_up(
-    context: LaunchContext, descriptions: Sequence[NodeDescription], respawned: set[str], inactive: set[str]
+    context: LaunchContext,
+    descriptions: Sequence[NodeDescription],
+    respawned: set[str],
+    activated: set[str],
+    done: str,
 ) -> list[Action]:
     """Actions that start nodes and bring them up.
 
@@ -84,22 +94,14 @@ def _brought_up(
         context: With the arguments that both launch files have.
         descriptions: From the actuators back to the sensors.
         respawned: Names of those that are started again when they end. They come up by themselves, since nobody
-            else tells one that takes a dead one's place.
-        inactive: Names of those that are only configured.
+            else tells one that takes a dead one's place; but what commands a robot only configures itself.
+        activated: Names of those that are told to activate.
+        done: What to say when all have been told.
     """
     nodes = {node.name: _lifecycle_node(context, node, node.name in respawned) for node in descriptions}
-    led = {name: node for name, node in nodes.items() if name not in respawned}
-    steps = [
-        *(_Step(name, node, Transition.TRANSITION_CONFIGURE, "inactive") for name, node in led.items()),
-        *(
-            _Step(name, node, Transition.TRANSITION_ACTIVATE, "active")
-            for name, node in led.items()
-            if name not in inactive
-        ),
-    ]
-    waiting = [f"{name} is configured and waits for its activation" for name in sorted(inactive)]
-    bring_up = _BringUp(steps, "; ".join(["the flow is up", *waiting]))
-    return [*nodes.values(), *bring_up.actions()]
+    configure = [_Step(name, node, *_CONFIGURE) for name, node in nodes.items() if name not in respawned]
+    activate = [_Step(name, node, *_ACTIVATE) for name, node in nodes.items() if name in activated]
+    return [*nodes.values(), *_BringUp([*configure, *activate], done).actions()]
 
 
 def _lifecycle_node(
@@ -115,7 +117,7 @@ def _lifecycle_node(
         executable=description.executable,
         exec_name=description.name,
         name=description.name,
-        namespace=arguments["namespace"],
+        namespace=arguments["namespace"] or description.namespace,
         parameters=[parameters, *([file] if file else [])],
         remappings=_remappings(arguments["remappings"]),
         ros_arguments=["--log-level", arguments["log_level"]],
@@ -132,12 +134,18 @@ def _end_launch(event: ProcessExited, context: LaunchContext) -> list[Action]:
 
 
 class _Step(NamedTuple):
-    """A transition that a node is asked for, and the state that it is to lead to."""
+    """A transition that a node is asked for, the state that it goes through, and the one that it is to lead to."""
 
     name: str
     node: LifecycleNode
     transition: int
+    through: str
     goal: str
+
+
+_CONFIGURE = (Transition.TRANSITION_CONFIGURE, "configuring", "inactive")
+_ACTIVATE = (Transition.TRANSITION_ACTIVATE, "activating", "active")
+_ERROR = "errorprocessing"
 
 
 class _BringUp:
@@ -159,24 +167,26 @@ class _BringUp:
 
     def _ask(self) -> list[Action]:
         if not self._steps:
-            return [LogInfo(msg=self._done)]
+            return []
         step = self._steps[0]
         change = ChangeState(lifecycle_node_matcher=matches_action(step.node), transition_id=step.transition)
         return [EmitEvent(event=change)]
 
     def _is_awaited(self, event: Event) -> bool:
+        """Whether the transition that was asked for is over, well or not."""
         return bool(
             self._steps
             and isinstance(event, StateTransition)
             and event.action is self._steps[0].node
-            and event.goal_state not in _UNDER_WAY
+            and event.start_state in {self._steps[0].through, _ERROR}
+            and event.goal_state != _ERROR
         )
 
     def _follow(self, context: LaunchContext) -> list[Action]:
         step = self._steps.popleft()
         state = context.locals.event.goal_state
         if state == step.goal:
-            return self._ask()
+            return self._ask() if self._steps else [LogInfo(msg=self._done)]
         self._steps.clear()
         reason = f"{step.name} is {state} and cannot become {step.goal}; its log says why"
         return [LogInfo(msg=reason), Shutdown(reason=reason)]
