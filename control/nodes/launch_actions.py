@@ -5,23 +5,21 @@ come up one after another, from the actuators back to the sensors: each is confi
 A node that cannot come up, or that ends and is not started again, ends the launch.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from launch import Action, Event, LaunchContext
-from launch.actions import EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler, Shutdown
-from launch.event_handler import EventHandler
-from launch.events import matches_action
+from launch import Action, LaunchContext
+from launch.actions import OpaqueFunction, Shutdown
+from launch.events import Shutdown as ShutdownEvent
 from launch.events.process import ProcessExited
+from launch.logging import get_logger
 from launch_ros.actions import LifecycleNode
-from launch_ros.events.lifecycle import ChangeState, StateTransition
-from lifecycle_msgs.msg import Transition
 
 from reflexarc.control.errors import ValueRefusedError
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.nodes.description import TWIN, NodeDescription, describe_flow
+from reflexarc.control.nodes.lifecycle import LifecycleClient
 from reflexarc.control.robot_file import on_robot
 from reflexarc.control.seeds import evaluation_seeds
 
@@ -29,6 +27,9 @@ __all__ = ["deployment", "simulation"]
 
 _RESPAWN_DELAY_S = 1.0
 """A module that cannot come up would otherwise be started again without a pause."""
+
+_TRANSITION_WITHIN_S = 30.0
+_POLL_S = 0.05
 
 _Number = TypeVar("_Number", int, float)
 
@@ -99,9 +100,10 @@ def _brought_up(
         done: What to say when all have been told.
     """
     nodes = {node.name: _lifecycle_node(context, node, node.name in respawned) for node in descriptions}
-    configure = [_Step(name, node, *_CONFIGURE) for name, node in nodes.items() if name not in respawned]
-    activate = [_Step(name, node, *_ACTIVATE) for name, node in nodes.items() if name in activated]
-    return [*nodes.values(), *_BringUp([*configure, *activate], done).actions()]
+    configure = [(node, "configure") for name, node in nodes.items() if name not in respawned]
+    activate = [(node, "activate") for name, node in nodes.items() if name in activated]
+    bring_up = _BringUp([*configure, *activate], done)
+    return [*nodes.values(), OpaqueFunction(function=bring_up.begin)]
 
 
 def _lifecycle_node(
@@ -133,63 +135,54 @@ def _end_launch(event: ProcessExited, context: LaunchContext) -> list[Action]:
     return [] if context.is_shutdown else [Shutdown(reason=f"{event.process_name} has ended")]
 
 
-class _Step(NamedTuple):
-    """A transition that a node is asked for, the state that it goes through, and the one that it is to lead to."""
-
-    name: str
-    node: LifecycleNode
-    transition: int
-    through: str
-    goal: str
-
-
-_CONFIGURE = (Transition.TRANSITION_CONFIGURE, "configuring", "inactive")
-_ACTIVATE = (Transition.TRANSITION_ACTIVATE, "activating", "active")
-_ERROR = "errorprocessing"
-
-
 class _BringUp:
-    """Asks for one transition after another, each when the one before is done.
+    """Asks for one transition after another, each when the one before is done, as the command line does.
+
+    It goes by the answers and not by the nodes' `transition_event`: a node of a busy machine may be configured
+    before that topic is connected, and the launch would wait for an event that nobody sends again.
 
     Args:
-        steps: What to ask for.
+        steps: Nodes and what to ask each for, in this order.
         done: What to say in the end.
     """
 
-    def __init__(self, steps: Sequence[_Step], done: str) -> None:
-        self._steps = deque(steps)
+    def __init__(self, steps: Sequence[tuple[LifecycleNode, str]], done: str) -> None:
+        self._steps = steps
         self._done = done
 
-    def actions(self) -> list[Action]:
-        """Listen for transitions, and ask for the first one."""
-        handler = EventHandler(matcher=self._is_awaited, entities=[OpaqueFunction(function=self._follow)])
-        return [RegisterEventHandler(handler), *self._ask()]
+    def begin(self, context: LaunchContext) -> None:
+        """Lead the nodes in a thread of its own, since asking waits for answers."""
+        context.add_completion_future(context.asyncio_loop.run_in_executor(None, self._lead, context))
 
-    def _ask(self) -> list[Action]:
-        if not self._steps:
-            return []
-        step = self._steps[0]
-        change = ChangeState(lifecycle_node_matcher=matches_action(step.node), transition_id=step.transition)
-        return [EmitEvent(event=change)]
+    def _lead(self, context: LaunchContext) -> None:
+        def check() -> None:
+            if context.is_shutdown:
+                raise _ShutdownError
 
-    def _is_awaited(self, event: Event) -> bool:
-        """Whether the transition that was asked for is over, well or not."""
-        return bool(
-            self._steps
-            and isinstance(event, StateTransition)
-            and event.action is self._steps[0].node
-            and event.start_state in {self._steps[0].through, _ERROR}
-            and event.goal_state != _ERROR
-        )
+        client = LifecycleClient([node.node_name for node, _ in self._steps])
+        try:
+            for node, transition in self._steps:
+                while not client.is_up(node.node_name):
+                    check()
+                    client.spin(_POLL_S)
+                if not client.change(node.node_name, transition, _TRANSITION_WITHIN_S, check):
+                    check()
+                    _fail(context, f"{node.node_name} cannot {transition}; its log says why")
+                    return
+        except _ShutdownError:
+            return
+        finally:
+            client.close()
+        get_logger("launch").info(self._done)
 
-    def _follow(self, context: LaunchContext) -> list[Action]:
-        step = self._steps.popleft()
-        state = context.locals.event.goal_state
-        if state == step.goal:
-            return self._ask() if self._steps else [LogInfo(msg=self._done)]
-        self._steps.clear()
-        reason = f"{step.name} is {state} and cannot become {step.goal}; its log says why"
-        return [LogInfo(msg=reason), Shutdown(reason=reason)]
+
+class _ShutdownError(Exception):
+    """The launch ends."""
+
+
+def _fail(context: LaunchContext, reason: str) -> None:
+    get_logger("launch").error(reason)
+    context.asyncio_loop.call_soon_threadsafe(context.emit_event_sync, ShutdownEvent(reason=reason))
 
 
 def _store(context: LaunchContext) -> Path | None:

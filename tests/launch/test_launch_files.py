@@ -21,8 +21,9 @@ from reflexarc.control.nodes.environment import isolated
 
 ROOT = Path(__file__).parents[2]
 LAUNCH_FILES = ("sim.launch.py", "robot.launch.py")
-SMALL_FLOW = ROOT / "tests" / "control" / "nodes"
-"""Where `small_flow` is, for the nodes."""
+HERE = Path(__file__).parent
+PARTS = (str(HERE), str(ROOT / "tests" / "control" / "nodes"))
+"""Where the nodes find `mover` and `small_flow`."""
 
 needs_launch = pytest.mark.skipif(
     find_spec("launch_ros") is None, reason="needs launch and launch_ros: source a ROS 2 installation"
@@ -85,11 +86,11 @@ def test_launch_files_have_no_logic(launch_file):
 
 @pytest.fixture
 def installed(prefix, ros_domain, tmp_path, monkeypatch):
-    """ROS 2 finds the package in `prefix`, and its nodes find `small_flow` and this interpreter."""
+    """ROS 2 finds the package in `prefix`, and its nodes find this interpreter and their parts."""
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(prefix))
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    paths = [str(SMALL_FLOW), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in paths if path))
+    paths = (*PARTS, *filter(None, [os.environ.get("PYTHONPATH")]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     with isolated(ros_domain, tmp_path):
         yield prefix
 
@@ -114,46 +115,6 @@ def test_an_installed_executable_is_the_node(installed, executable):
 
 
 # --- with the launch and launch_ros of ROS 2
-
-FLOW = {
-    "flow": "small",
-    "plant": {
-        "env": "small_flow:Slider",
-        "rate_hz": 100,
-        "outputs": {
-            "joint_states": {
-                "type": "sensor_msgs/JointState",
-                "topic": "joint_states",
-                "shape": [2],
-                "unit": "rad",
-                "rate_hz": 100,
-                "stream": "sensor",
-            }
-        },
-        "inputs": {"command": "brake.command"},
-    },
-    "modules": {
-        "brake": {
-            "kind": "small_flow:Brake",
-            "trigger": ["joint_states"],
-            "latency_s": 0.01,
-            "parameters": {"joints": ["left", "right"]},
-            "inputs": {"joint_states": "plant.joint_states"},
-            "outputs": {
-                "command": {
-                    "type": "std_msgs/Float64MultiArray",
-                    "topic": "brake/command",
-                    "shape": [2],
-                    "unit": "rad/s",
-                    "rate_hz": 100,
-                    "stream": "command",
-                }
-            },
-        }
-    },
-}
-
-ROBOT = {"robot": "slider", "joints": ["left", "right"], "inputs": {"command": {"topic": "driver/commands"}}}
 
 
 class Launched:
@@ -188,8 +149,6 @@ class Launched:
 @pytest.fixture
 def launched(installed, tmp_path):
     """Start a launch file; all its processes end with the test."""
-    (tmp_path / "flow.yaml").write_text(yaml.safe_dump(FLOW))
-    (tmp_path / "robot.yaml").write_text(yaml.safe_dump(ROBOT))
 
     @contextmanager
     def start(launch_file: str, *arguments: str):
@@ -197,7 +156,7 @@ def launched(installed, tmp_path):
         log = tmp_path / "launch.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-c", LAUNCH, str(path), f"flow:={tmp_path / 'flow.yaml'}", *arguments],
+                [sys.executable, "-c", LAUNCH, str(path), f"flow:={HERE / 'mover.yaml'}", *arguments],
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "TMPDIR": str(tmp_path)},  # launch_ros leaves its files with parameters
@@ -207,7 +166,7 @@ def launched(installed, tmp_path):
         try:
             yield found
         finally:
-            nodes = [*found.pids("brake"), *found.pids("twin")]
+            nodes = [pid for name in ("guard", "mover", "twin") for pid in found.pids(name)]
             process.kill()
             process.wait()
             for pid in nodes:
@@ -240,9 +199,9 @@ def test_sim_ends_with_its_episodes(launched, tmp_path):
 def test_a_killed_module_is_started_again_and_comes_up_by_itself(launched):
     with launched("sim.launch.py", "episodes:=6", "clock:=realtime", "respawn:=true") as launch:
         launch.wait_for("episode 2 of 6")
-        os.kill(launch.pids("brake")[0], signal.SIGKILL)
+        os.kill(launch.pids("mover")[0], signal.SIGKILL)
         assert launch.end() == 0
-        assert len(launch.pids("brake")) == 2
+        assert len(launch.pids("mover")) == 2
         assert "6 episodes are over" in launch.log
 
 
@@ -251,9 +210,9 @@ def test_a_killed_module_is_started_again_and_comes_up_by_itself(launched):
 def test_the_launch_ends_without_a_node_that_it_needs(launched):
     with launched("sim.launch.py", "episodes:=1000") as launch:
         launch.wait_for("episode 2 of 1000")
-        os.kill(launch.pids("brake")[0], signal.SIGKILL)
+        os.kill(launch.pids("mover")[0], signal.SIGKILL)
         assert launch.end() == 0
-        assert "process[brake-1] was required" in launch.log
+        assert "process[mover-2] was required" in launch.log
 
 
 @needs_launch
@@ -262,7 +221,7 @@ def test_a_node_that_cannot_come_up_ends_the_launch(launched):
     with launched("sim.launch.py", "clock:=realtime", "real_time_factor:=2.0") as launch:
         assert launch.end() == 0
         assert "parameter real_time_factor is 2, expected more than 0, up to 1" in launch.log
-        assert "twin is unconfigured and cannot become inactive" in launch.log
+        assert "/twin cannot configure; its log says why" in launch.log
         assert "episode" not in launch.log
 
 
@@ -271,23 +230,23 @@ def test_a_node_that_cannot_come_up_ends_the_launch(launched):
 def test_a_robot_waits_for_an_activation_also_after_a_crash(launched, tmp_path, ros_domain):
     from reflexarc.control.nodes.lifecycle import LifecycleClient
 
-    robot = f"robot:={tmp_path / 'robot.yaml'}"
+    robot = f"robot:={HERE / 'slider.yaml'}"
     with launched("robot.launch.py", robot, "activate:=true", "respawn:=true") as launch:
-        client = LifecycleClient(["brake"], ros_domain)
+        client = LifecycleClient(["guard"], ros_domain)
 
         def wait_for_state(wanted):
             until = time.monotonic() + 30
-            while (state := client.state("brake", 1.0)) != wanted:
-                assert time.monotonic() < until, f"brake is {state}, not {wanted}:\n{launch.log}"
+            while (state := client.state("guard", 1.0)) != wanted:
+                assert time.monotonic() < until, f"guard is {state}, not {wanted}:\n{launch.log}"
                 client.spin(0.05)
 
         try:
             launch.wait_for("the flow is up")
             wait_for_state("active")
-            os.kill(launch.pids("brake")[0], signal.SIGKILL)
-            launch.wait_for("process started with pid", count=2)
+            os.kill(launch.pids("guard")[0], signal.SIGKILL)
+            launch.wait_for(r"\[guard-1\]: process started", count=2)
             client.close()
-            client = LifecycleClient(["brake"], ros_domain)  # one that has not known the dead one
+            client = LifecycleClient(["guard"], ros_domain)  # one that has not known the dead one
             wait_for_state("inactive")
         finally:
             client.close()
