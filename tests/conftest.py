@@ -1,6 +1,7 @@
 """What tests share: a ROS domain of their own, reproducible properties, and what this machine may lack."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The same examples in every run, and no failure because a machine was busy.
 settings.register_profile("reflexarc", derandomize=True, deadline=None)
 settings.load_profile("reflexarc")
+
+ROOT = Path(__file__).parents[1]
 
 NINE_ESTIMATORS = Path(__file__).parent / "control" / "redundancy" / "nine_estimators.yaml"
 
@@ -41,6 +44,45 @@ def three_estimators() -> str:
     """Text of a flow file in which one approach, `first`, has three replicas of the shipped estimator."""
     lines = NINE_ESTIMATORS.read_text(encoding="utf-8").splitlines(keepends=True)
     return "".join(line for line in lines if "second: {" not in line and "third: {" not in line)
+
+
+@pytest.fixture(scope="session")
+def source_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that ships, in a folder where setuptools can leave its build folder."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("control", "envs", "launch"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "setup.py", "setup.cfg", "package.xml", "README.md"):
+        shutil.copy(ROOT / name, source / name)
+    return source
+
+
+@pytest.fixture(scope="session")
+def wheel(source_copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that pip makes of it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(source_copy))
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def prefix(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pip has installed the wheel, for AMENT_PREFIX_PATH."""
+    folder = tmp_path_factory.mktemp("prefix")
+    # pip would otherwise take away the installation that runs here.
+    _pip("install", "--ignore-installed", "--no-deps", "--no-index", "--prefix", str(folder), str(wheel))
+    return folder
+
+
+def _pip(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

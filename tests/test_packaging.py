@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from configparser import ConfigParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -67,34 +69,57 @@ def test_torch_is_the_version_that_was_asked_for() -> None:
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text().splitlines()
 
 
-def test_wheel_has_everything_that_ships(tmp_path: Path) -> None:
-    # A copy, since setuptools leaves its build folder beside the sources.
-    source = tmp_path / "source"
-    ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("control", "envs", "launch"):
-        shutil.copytree(ROOT / name, source / name, ignore=ignored)
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, source / name)
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    done = subprocess.run(
-        [*pip, "--wheel-dir", str(tmp_path), str(source)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
+ROS_PLACES = {
+    "share/ament_index/resource_index/packages": ["launch/resource/reflexarc"],
+    "share/reflexarc": ["package.xml"],
+    "share/reflexarc/launch": ["launch/sim.launch.py", "launch/robot.launch.py"],
+    "lib/reflexarc": ["launch/bin/module_node", "launch/bin/twin_node"],
+}
+"""Where ROS 2 looks below an installation's prefix, and what it has to find there."""
+
+
+def test_wheel_has_everything_that_ships(source_copy: Path, wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    for_ros = {name.partition(".data/data/")[2] for name in names if ".data/data/" in name}
+    assert for_ros == {f"{place}/{Path(file).name}" for place, files in ROS_PLACES.items() for file in files}
     ships = {
-        f"reflexarc/{path.relative_to(source).as_posix()}"
+        f"reflexarc/{path.relative_to(source_copy).as_posix()}"
         for name in ("control", "envs", "launch")
-        for path in (source / name).rglob("*")
-        if path.is_file()
+        for path in (source_copy / name).rglob("*")
+        if path.is_file() and path.parent.name not in ("bin", "resource")
     }
-    assert packed == ships
+    assert {name for name in names if ".data/data/" not in name} == ships
+
+
+def test_ros_finds_the_installed_package(prefix: Path) -> None:
+    for place, files in ROS_PLACES.items():
+        for file in files:
+            assert (prefix / place / Path(file).name).read_bytes() == (ROOT / file).read_bytes()
+    for executable in (prefix / "lib" / "reflexarc").iterdir():
+        assert os.access(executable, os.X_OK)
+        assert executable.read_text().startswith("#!/usr/bin/env python3\n")
+
+
+def test_package_xml_is_of_this_version_and_names_all_that_it_needs_of_ros() -> None:
+    package = ElementTree.parse(ROOT / "package.xml").getroot()
+    assert package.findtext("name") == "reflexarc"
+    assert f'version = "{package.findtext("version")}"' in PYPROJECT.splitlines()
+    assert f'description = "{package.findtext("description")}"' in PYPROJECT.splitlines()
+    assert package.findtext("export/build_type") == "ament_python"
+    wheels = {entry.split("=")[0].removeprefix("ros-").replace("-", "_") for entry in toml_list("ros")}
+    needed = {depend.text for depend in package.iter("exec_depend")}
+    assert needed == wheels | {"launch", "launch_ros", "ros2launch"}
+
+
+def test_colcon_reads_the_name_and_the_license_that_pip_reads() -> None:
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert f'name = "{setup["metadata"]["name"]}"' in PYPROJECT.splitlines()
+    package = ElementTree.parse(ROOT / "package.xml").getroot()
+    assert setup["metadata"]["license"] == package.findtext("license")
+    # colcon reads setup.cfg alone only where setup.py says nothing by itself.
+    assert (ROOT / "setup.py").read_text().splitlines()[-1] == "setup()"
 
 
 def test_ci_runs_what_people_run() -> None:

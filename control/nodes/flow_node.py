@@ -47,6 +47,7 @@ class FlowNode(LifecycleNode):
         super().__init__(default_name)
         NodeParameters.declare(self)
         self.is_active = False
+        self.is_done = False
         self.refused: Counter[str] = Counter()
         """Values of this node's own that no message can say, by reason."""
 

@@ -37,6 +37,9 @@ _END_WITHIN_S = 2
 class HostedNode(Protocol):
     """What `host` needs of a node."""
 
+    is_done: bool
+    """Whether the process can end by itself."""
+
     def begin(self) -> None:
         """Called once, before anything else."""
 
@@ -91,7 +94,7 @@ def _spin(node: HostedNode, is_ending: Callable[[], bool]) -> None:
     executor.add_node(cast(Node, node))
     try:
         node.begin()
-        while not is_ending():
+        while not (is_ending() or node.is_done):
             # Not `spin_once`, which would come back to Python after every callback. Nobody completes the
             # future; a new one each time, as the default executor leaves a callback in it.
             never: Future[None] = Future(executor=executor)

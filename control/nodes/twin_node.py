@@ -3,7 +3,8 @@
 It has two clocks. In lock step it waits for the command of each tick; in real time it does not, and a command
 that is not there in time is missed, as on a robot. Stamps and `/clock` are flow time: one count of ticks
 over all episodes. Between two episodes the modules forget: in real time by their `~/reset`, in lock step by
-the twin's marker. The run directory gets a line per episode, and a result when all are over.
+the twin's marker. The run directory gets a line per episode, and a result when all are over; with
+`exit_when_over` the process then ends, and with it a launch that needs it.
 `python -m reflexarc.control.nodes.twin_node --ros-args -p flow:=arm_catch -p seeds:="[1, 2, 3]"`
 """
 
@@ -85,6 +86,7 @@ class TwinNode(FlowNode):
         super().__init__("twin")
         self.declare_parameter("seeds", [0])
         self.declare_parameter("real_time_factor", 1.0)
+        self.declare_parameter("exit_when_over", False)
         # As Gazebo publishes it, and as rclpy reads it.
         clock_qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._clock_sender = self.create_publisher(Clock, "/clock", clock_qos)
@@ -289,6 +291,8 @@ class TwinNode(FlowNode):
         if self.parameters.run_directory is not None:
             with (self.parameters.run_directory / EPISODES_FILE).open("a") as file:
                 file.write(json.dumps(line) + "\n")
+        score = ", ".join(f"{name} {value:.4g}" for name, value in line["score"].items())
+        self.get_logger().info(f"episode {self._episode + 1} of {len(self._seeds)}: {score}")
         self.health.pause()
         self._episode += 1
         if self.is_lockstep and self._episode < len(self._seeds):
@@ -314,6 +318,7 @@ class TwinNode(FlowNode):
         if self.parameters.run_directory is not None:
             write_json(self.parameters.run_directory / RESULT_FILE, result)
         self.get_logger().info(f"{len(self._seeds)} episodes are over")
+        self.is_done = self.get_parameter("exit_when_over").get_parameter_value().bool_value
 
 
 def main() -> None:

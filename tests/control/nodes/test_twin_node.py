@@ -21,8 +21,8 @@ SUCCESS = TransitionCallbackReturn.SUCCESS
 def finished(nodes, tmp_path):
     """Run plant and module as two nodes in this process; the result and the episodes."""
 
-    def run(clock, seeds):
-        nodes.start(arguments(small_flow(), clock, tmp_path, seeds=seeds))
+    def run(clock, seeds, **more):
+        nodes.start(arguments(small_flow(), clock, tmp_path, seeds=seeds, **more))
         module, twin = nodes.add(ModuleNode()), nodes.add(TwinNode())
         for node in (module, twin):
             assert node.trigger_configure() == SUCCESS
@@ -80,6 +80,15 @@ def test_the_twin_goes_on_without_a_module_that_does_not_reset(finished, monkeyp
     result, episodes, _ = finished("realtime", [7, 8])
     assert [e["seed"] for e in episodes] == [7, 8]
     assert result["faults"]["brake: did not reset"] == 2
+
+
+@pytest.mark.parametrize("exits", [True, False])
+def test_its_process_may_end_when_all_episodes_are_over(finished, exits, capfd):
+    _, episodes, twin = finished("lockstep", [7, 8], exit_when_over=str(exits).lower())
+    assert twin.is_done is exits
+    said = capfd.readouterr().err
+    assert f"episode 2 of 2: distance {episodes[1]['score']['distance']:.4g}" in said
+    assert "2 episodes are over" in said
 
 
 def test_a_plant_is_a_task_or_a_factory():

@@ -1,0 +1,210 @@
+"""Launch actions: the nodes of a flow as `ros2 launch` starts them, read from the description that the CLI uses.
+
+`launch/sim.launch.py` and `launch/robot.launch.py` declare the arguments; what follows from them is here. Nodes
+come up one after another, from the actuators back to the sensors: each is configured, then each is activated.
+A node that cannot come up, or that ends and is not started again, ends the launch.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from launch import Action, LaunchContext
+from launch.actions import OpaqueFunction, Shutdown
+from launch.events import Shutdown as ShutdownEvent
+from launch.events.process import ProcessExited
+from launch.logging import get_logger
+from launch_ros.actions import LifecycleNode
+
+from reflexarc.control.errors import ValueRefusedError
+from reflexarc.control.flow_file import load_flow
+from reflexarc.control.nodes.description import TWIN, NodeDescription, describe_flow
+from reflexarc.control.nodes.lifecycle import LifecycleClient
+from reflexarc.control.robot_file import on_robot
+from reflexarc.control.seeds import evaluation_seeds
+
+__all__ = ["deployment", "simulation"]
+
+_RESPAWN_DELAY_S = 1.0
+"""A module that cannot come up would otherwise be started again without a pause."""
+
+_TRANSITION_WITHIN_S = 30.0
+_POLL_S = 0.05
+
+_Number = TypeVar("_Number", int, float)
+
+
+def simulation(context: LaunchContext) -> list[Action]:
+    """A flow and its twin; the launch ends with the last episode.
+
+    Raises:
+        ReflexarcError: The flow or an argument is not right.
+    """
+    arguments = context.launch_configurations
+    flow_file, clock = arguments["flow"], arguments["clock"]
+    is_respawned = arguments["respawn"] == "true"
+    if is_respawned and clock == "lockstep":
+        raise ValueRefusedError(
+            "respawn: in lock step nobody can go on without one of the nodes. Give clock:=realtime as well."
+        )
+    twin = {
+        "seeds": list(evaluation_seeds(_number(context, "seed", int), _number(context, "episodes", int))),
+        "real_time_factor": _number(context, "real_time_factor", float),
+        "exit_when_over": True,
+    }
+    nodes = describe_flow(load_flow(flow_file), flow_file, clock, _store(context), twin=twin)
+    names = {node.name for node in nodes}
+    respawned = names - {TWIN} if is_respawned else set()
+    return _brought_up(context, nodes, respawned, names - respawned, "the flow is up")
+
+
+def deployment(context: LaunchContext) -> list[Action]:
+    """The modules of a flow, beside the drivers of a robot, until someone ends the launch.
+
+    What commands the robot is activated only where the user says so, and never again by itself.
+
+    Raises:
+        ReflexarcError: The flow, the robot or an argument is not right.
+    """
+    arguments = context.launch_configurations
+    flow_file, robot_file = arguments["flow"], arguments["robot"]
+    flow = on_robot(load_flow(flow_file), robot_file)
+    nodes = describe_flow(flow, flow_file, "realtime", _store(context), robot_file=robot_file)
+    names = {node.name for node in nodes}
+    respawned = names if arguments["respawn"] == "true" else set()
+    commanders = set(flow.commanders)
+    activated = names - respawned - commanders
+    if arguments["activate"] == "true":
+        return _brought_up(context, nodes, respawned, activated | commanders, "the flow is up")
+    waiting = " and ".join(sorted(commanders))
+    return _brought_up(
+        context, nodes, respawned, activated, f"the flow is up; {waiting} is configured, to be activated"
+    )
+
+
+def _brought_up(
+    context: LaunchContext,
+    descriptions: Sequence[NodeDescription],
+    respawned: set[str],
+    activated: set[str],
+    done: str,
+) -> list[Action]:
+    """Actions that start nodes and bring them up.
+
+    Args:
+        context: With the arguments that both launch files have.
+        descriptions: From the actuators back to the sensors.
+        respawned: Names of those that are started again when they end. They come up by themselves, since nobody
+            else tells one that takes a dead one's place; but what commands a robot only configures itself.
+        activated: Names of those that are told to activate.
+        done: What to say when all have been told.
+    """
+    nodes = {node.name: _lifecycle_node(context, node, node.name in respawned) for node in descriptions}
+    configure = [(node, "configure") for name, node in nodes.items() if name not in respawned]
+    activate = [(node, "activate") for name, node in nodes.items() if name in activated]
+    bring_up = _BringUp([*configure, *activate], done)
+    return [*nodes.values(), OpaqueFunction(function=bring_up.begin)]
+
+
+def _lifecycle_node(
+    context: LaunchContext, description: NodeDescription, is_respawned: bool
+) -> LifecycleNode:
+    arguments = context.launch_configurations
+    parameters = {**description.parameters, "autostart": is_respawned}
+    file = arguments["params_file"]
+    if file and not Path(file).is_file():  # launch_ros would only warn
+        raise ValueRefusedError(f"params_file: there is no {file}. Name a file of ROS 2 parameters.")
+    return LifecycleNode(
+        package="reflexarc",
+        executable=description.executable,
+        exec_name=description.name,
+        name=description.name,
+        namespace=arguments["namespace"] or description.namespace,
+        parameters=[parameters, *([file] if file else [])],
+        remappings=_remappings(arguments["remappings"]),
+        ros_arguments=["--log-level", arguments["log_level"]],
+        output="screen",
+        respawn=is_respawned,
+        respawn_delay=_RESPAWN_DELAY_S,
+        on_exit=None if is_respawned else _end_launch,
+    )
+
+
+def _end_launch(event: ProcessExited, context: LaunchContext) -> list[Action]:
+    # Not twice: launch_ros then stumbles over its node, which is gone already.
+    return [] if context.is_shutdown else [Shutdown(reason=f"{event.process_name} has ended")]
+
+
+class _BringUp:
+    """Asks for one transition after another, each when the one before is done, as the command line does.
+
+    It goes by the answers and not by the nodes' `transition_event`: a node of a busy machine may be configured
+    before that topic is connected, and the launch would wait for an event that nobody sends again.
+
+    Args:
+        steps: Nodes and what to ask each for, in this order.
+        done: What to say in the end.
+    """
+
+    def __init__(self, steps: Sequence[tuple[LifecycleNode, str]], done: str) -> None:
+        self._steps = steps
+        self._done = done
+
+    def begin(self, context: LaunchContext) -> None:
+        """Lead the nodes in a thread of its own, since asking waits for answers."""
+        context.add_completion_future(context.asyncio_loop.run_in_executor(None, self._lead, context))
+
+    def _lead(self, context: LaunchContext) -> None:
+        def check() -> None:
+            if context.is_shutdown:
+                raise _ShutdownError
+
+        client = LifecycleClient([node.node_name for node, _ in self._steps])
+        try:
+            for node, transition in self._steps:
+                while not client.is_up(node.node_name):
+                    check()
+                    client.spin(_POLL_S)
+                if not client.change(node.node_name, transition, _TRANSITION_WITHIN_S, check):
+                    check()
+                    _fail(context, f"{node.node_name} cannot {transition}; its log says why")
+                    return
+        except _ShutdownError:
+            return
+        finally:
+            client.close()
+        get_logger("launch").info(self._done)
+
+
+class _ShutdownError(Exception):
+    """The launch ends."""
+
+
+def _fail(context: LaunchContext, reason: str) -> None:
+    get_logger("launch").error(reason)
+    context.asyncio_loop.call_soon_threadsafe(context.emit_event_sync, ShutdownEvent(reason=reason))
+
+
+def _store(context: LaunchContext) -> Path | None:
+    store = context.launch_configurations["store"]
+    return Path(store) if store else None
+
+
+def _number(context: LaunchContext, name: str, kind: type[_Number]) -> _Number:
+    text = context.launch_configurations[name]
+    try:
+        return kind(text)
+    except ValueError:
+        what = "whole number" if kind is int else "number"
+        raise ValueRefusedError(f"{name} is '{text}'. Give a {what}.") from None
+
+
+def _remappings(text: str) -> list[tuple[str, str]]:
+    """Pairs of topics from `from:=to from:=to`, as a node's own command line has them."""
+    pairs = [rule.split(":=") for rule in text.split()]
+    for pair in pairs:
+        if len(pair) != 2 or not all(pair):
+            raise ValueRefusedError(
+                f"remappings: '{':='.join(pair)}' is no rule. Give from:=to, with a space between two rules."
+            )
+    return [(source, target) for source, target in pairs]
