@@ -164,12 +164,25 @@ class ArmTask(ABC):
         Args:
             command: rad/s; clipped to what the drives can do. Shape (B, 6).
         """
-        step = ACCELERATION_LIMIT * TICK_S
+        self.move(command, SUBSTEPS)
+        return self.conclude()
+
+    def move(self, command: FloatArray, substeps: int) -> None:
+        """A part of a control step: the physics alone.
+
+        Args:
+            command: rad/s; clipped to what the drives can do. Shape (B, 6).
+            substeps: How many of the step's `SUBSTEPS`.
+        """
+        change = ACCELERATION_LIMIT * (TICK_S / SUBSTEPS * substeps)
         wanted = np.clip(command, -VELOCITY_LIMIT, VELOCITY_LIMIT)
-        self.command = np.clip(wanted, self.command - step, self.command + step)
+        self.command = np.clip(wanted, self.command - change, self.command + change)
         self._ctrl[:] = self.command
         self._drive_ball()
-        self.batch.step(nstep=SUBSTEPS, stage=mujoco.mjtStage.mjSTAGE_VEL)
+        self.batch.step(nstep=substeps, stage=mujoco.mjtStage.mjSTAGE_VEL)
+
+    def conclude(self) -> Outcome:
+        """What a control step came to whose parts have all been moved."""
         self.steps += 1
         return self._outcome()
 
