@@ -34,7 +34,8 @@ def test_a_command_every_tick_may_change_by_one_step(changes, unsafe):
 
 
 @pytest.mark.parametrize(
-    ("changes", "unsafe"), [([1, 1, -1], 0), ([1] + [1.05] * 9, 0), ([1, -2.05, 0.5], 1), ([0.5, 1.6, 1.5], 1)]
+    ("changes", "unsafe"),
+    [([1, 1, -1], 0), ([1] + [1.05] * 9, 0), ([1, -2.05, 0.5], 1), ([0.5, 1.6, 1.5], 1)],
 )
 def test_in_shorter_ticks_one_step_more_may_be_jitter(changes, unsafe):
     drives = fine()
