@@ -165,7 +165,10 @@ class RobotStandin(Node):
                 self._send_frame(sample)
         for sample in self._camera_fault.overdue(stamp_ns):
             self._send_frame(sample)
+        was_throwing = self._arm.is_throwing
         over = self._arm.advance(stamp_ns)
+        if self._arm.is_throwing and not was_throwing:
+            self._throw_began_ns = time.monotonic_ns()
         self._ticks += 1
         if over is not None:
             self._finish(over)
@@ -193,7 +196,6 @@ class RobotStandin(Node):
         response.message = json.dumps(self._last)
         if response.success:
             self._arm.throw()
-            self._throw_began_ns = time.monotonic_ns()
         return response
 
     def _finish(self, line: dict[str, Any]) -> None:
