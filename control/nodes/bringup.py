@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -34,7 +34,7 @@ from reflexarc.control.values import Diagnostic
 if TYPE_CHECKING:
     from reflexarc.control.nodes.lifecycle import LifecycleClient
 
-__all__ = ["Status", "run_ros"]
+__all__ = ["Bringup", "Status", "run_ros", "signals_deferred"]
 
 _START_WITHIN_S = 60.0
 """Five processes import onnxruntime, MuJoCo and rclpy on two cores in some 4 s."""
@@ -58,11 +58,13 @@ class Status:
         phase: `starting` or `running`.
         nodes: Last health report of each node that has sent one.
         episodes: Those that are over.
+        respawns: How often each node has ended and was started again.
     """
 
     phase: str
     nodes: Mapping[str, Diagnostic]
     episodes: Sequence[Episode]
+    respawns: Mapping[str, int] = field(default_factory=dict)
 
 
 def run_ros(
@@ -91,7 +93,7 @@ def run_ros(
             that node's own reason.
     """
     require_ros()
-    with _signals_deferred() as signals, shared_memory_cleaned():
+    with signals_deferred() as signals, shared_memory_cleaned():
         directory = Path(tempfile.mkdtemp(prefix="reflexarc-"))
         children = Children(directory)
         try:
@@ -99,9 +101,9 @@ def run_ros(
             nodes = describe_flow(flow, str(directory / FLOW_FILE), clock, store, directory, twin)
             domain = domain_id()
             with isolated(domain, directory):
-                return _Run(flow, clock, directory, children, nodes, signals, on_status).to_the_end(
-                    store, domain
-                )
+                run = _Run(flow, clock, directory, children, nodes, signals, on_status)
+                run.to_the_end(store, domain)
+                return run.result()
         finally:
             if not children.has_crashed:  # else its log is worth reading
                 shutil.rmtree(directory, ignore_errors=True)
@@ -111,8 +113,18 @@ class _InterruptedError(Exception):
     """SIGINT or SIGTERM came."""
 
 
-class _Run:
-    """One run, from the first process to the last."""
+class Bringup:
+    """The processes of one flow, from the first to the last.
+
+    Args:
+        flow: The flow.
+        clock: What drives it.
+        directory: Its run directory.
+        children: Its processes.
+        nodes: What to start, from the actuators back to the sensors.
+        signals: SIGINT and SIGTERM are noted here, and end it.
+        on_status: Called when something has changed.
+    """
 
     def __init__(
         self,
@@ -138,14 +150,32 @@ class _Run:
         """When a module was last started again."""
         self._phase = "starting"
         self._nodes = {node.name: node for node in nodes}
+        self._namespace = nodes[0].namespace
         self._names = tuple(self._nodes)
         """All nodes, from the actuators back to the sensors."""
 
-    def to_the_end(self, store: Path, domain: int) -> RunResult:
-        """Start everything, wait for the twin's result, take everything down."""
+    # --- what a kind of run decides
+
+    def is_over(self) -> bool:
+        """Whether it has come to its end; called again and again."""
+        raise NotImplementedError
+
+    def is_to_act(self, name: str) -> bool:
+        """Whether a node is activated with the others."""
+        return True
+
+    # --- all of it
+
+    def to_the_end(self, store: Path, domain: int) -> None:
+        """Start everything, wait for the end, take everything down.
+
+        Args:
+            store: Folder of the artifacts.
+            domain: ROS domain.
+        """
         try:
             self._start()
-            client = _lifecycle_client(self._names, domain, self._take_health)
+            client = _lifecycle_client(self._names, domain, self._take_health, self._namespace)
             try:
                 try:
                     self._up(client)
@@ -159,7 +189,6 @@ class _Run:
                 # When all others have ended: processes that leave DDS together sometimes hang in it.
                 self._children.kill()
                 client.close()
-            return self._result()
         except _InterruptedError:
             raise KeyboardInterrupt from None
         finally:
@@ -171,13 +200,16 @@ class _Run:
         (self._directory / FLOW_FILE).write_text(self._flow.model_dump_json())
         for node in self._nodes.values():
             # A file for each: parsing a long list of seeds takes long where it belongs to another node.
-            parameters = json.dumps({node.name: {"ros__parameters": node.parameters}})  # JSON is YAML
+            full_name = f"{node.namespace}/{node.name}"
+            parameters = json.dumps({full_name: {"ros__parameters": node.parameters}})  # JSON is YAML
             (self._directory / f"{node.name}.yaml").write_text(parameters)
             self._start_node(node.name)
 
     def _start_node(self, name: str, *more: str) -> None:
         parameters_file = str(self._directory / f"{name}.yaml")
         arguments = ["--ros-args", "-r", f"__node:={name}", "--params-file", parameters_file, *more]
+        if self._namespace:
+            arguments += ["-r", f"__ns:={self._namespace}"]
         self._children.start(name, self._nodes[name].python_module, arguments)
 
     def _up(self, client: "LifecycleClient") -> None:
@@ -192,6 +224,8 @@ class _Run:
             client.spin(_POLL_S)
         for transition in ("configure", "activate"):
             for name in self._names:
+                if transition == "activate" and not self.is_to_act(name):
+                    continue
                 if not client.change(name, transition, _TRANSITION_WITHIN_S, self._check):
                     raise RuntimeUnavailableError(
                         f"{name} cannot {transition}: {self._children.reason(name)}"
@@ -201,16 +235,16 @@ class _Run:
     # --- running
 
     def _watch(self, client: "LifecycleClient") -> None:
-        while not (self._directory / "result.json").exists():
+        while not self.is_over():
             if self._clock == "realtime":
                 self._respawn_dead()
             self._check()
             client.spin(_POLL_S)
-            self._read_episodes()
 
     def _respawn_dead(self) -> None:
         """Start modules again that have ended; they come up by themselves, since all others are there already.
 
+        But for one that commands a robot, which then waits for somebody to activate it, as after every start.
         In lock step nobody can go on without one of them, and nobody at all without the twin.
         """
         for name in self._children.dead():
@@ -232,35 +266,44 @@ class _Run:
             self._health[report.name] = report
             self._tell()
 
-    def _read_episodes(self) -> None:
-        path = self._directory / "episodes.jsonl"
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        lines = [line for line in lines if line.endswith("\n")]  # the twin may be in the middle of one
-        if len(lines) > len(self._episodes):
-            self._episodes = [Episode(**json.loads(line)) for line in lines]
-            self._tell()
-
     def _tell(self) -> None:
-        self._on_status(Status(self._phase, dict(self._health), tuple(self._episodes)))
+        self._on_status(Status(self._phase, dict(self._health), tuple(self._episodes), dict(self._respawns)))
 
     # --- down
 
     def _down(self, client: "LifecycleClient", patience_s: float) -> None:
         """Halt the robot, then stop the nodes from the sensors to the actuators, then end the processes."""
         begin = time.monotonic()
-        commanders = {source.node for source in self._flow.plant.inputs.values()}
+        commanders = self._flow.commanders
         others = [name for name in reversed(self._names) if name not in commanders]
         for name in (*commanders, *others):
             within_s = min(_HALT_WITHIN_S, patience_s) if name in commanders else patience_s
             left_s = max(0.0, begin + within_s - time.monotonic())
             if not client.is_up(name):
                 continue
+            if self._flow.robot is not None and name in commanders and client.state(name, left_s) != "active":
+                continue
             with suppress(RuntimeUnavailableError):  # it has ended, so there is nothing left to stop
                 client.change(name, "deactivate", left_s, partial(self._children.check, name))
         self._children.terminate([*others, *commanders])
         self._children.wait(max(time.monotonic(), begin + _SOON_S) + _END_WITHIN_S)
 
-    def _result(self) -> RunResult:
+
+class _Run(Bringup):
+    """A run with the twin, which says when it is over."""
+
+    def is_over(self) -> bool:
+        """Whether the twin has left its result."""
+        is_over = (self._directory / "result.json").exists()
+        self._read_episodes()
+        return is_over
+
+    def result(self) -> RunResult:
+        """What came of it.
+
+        Raises:
+            RuntimeUnavailableError: A node has left no records.
+        """
         from reflexarc.control.nodes.records import read_steps  # noqa: PLC0415
 
         self._read_episodes()
@@ -291,9 +334,17 @@ class _Run:
             },
         )
 
+    def _read_episodes(self) -> None:
+        path = self._directory / "episodes.jsonl"
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        lines = [line for line in lines if line.endswith("\n")]  # the twin may be in the middle of one
+        if len(lines) > len(self._episodes):
+            self._episodes = [Episode(**json.loads(line)) for line in lines]
+            self._tell()
+
 
 def _lifecycle_client(
-    names: Sequence[str], domain: int, on_health: Callable[[Diagnostic], None]
+    names: Sequence[str], domain: int, on_health: Callable[[Diagnostic], None], namespace: str
 ) -> "LifecycleClient":
     try:
         from reflexarc.control.nodes.lifecycle import LifecycleClient  # noqa: PLC0415 the CLI starts without ROS 2
@@ -301,11 +352,11 @@ def _lifecycle_client(
         raise RuntimeUnavailableError(
             f"ROS 2 cannot be loaded ({error}). Run: pip install 'reflexarc[ros]', or source your ROS 2."
         ) from error
-    return LifecycleClient(names, domain, on_health)
+    return LifecycleClient(names, domain, on_health, namespace)
 
 
 @contextmanager
-def _signals_deferred() -> Iterator[list[int]]:
+def signals_deferred() -> Iterator[list[int]]:
     """While open, SIGINT and SIGTERM are only noted; on leaving they have the effect that they had before."""
     came: list[int] = []
 

@@ -27,11 +27,13 @@ class NodeDescription:
         executable: `module_node` or `twin_node`: a file of this folder with a `main`, and of the same name in
             `lib/reflexarc`, where launch files look for it.
         parameters: Its ROS 2 parameters.
+        namespace: That of the robot, so that a second one has the same flow beside it; empty for none.
     """
 
     name: str
     executable: str
     parameters: Mapping[str, Any]
+    namespace: str = ""
 
     @property
     def python_module(self) -> str:
@@ -46,16 +48,18 @@ def describe_flow(
     store: Path | None = None,
     run_directory: Path | None = None,
     twin: Mapping[str, Any] | None = None,
+    robot_file: str = "",
 ) -> tuple[NodeDescription, ...]:
     """The nodes of a flow, from the actuators back to the sensors, which is the order to bring them up in.
 
     Args:
-        flow: The flow.
+        flow: The flow, with its robot where it has one.
         flow_file: Name or path that the nodes read it from.
         clock: What drives it.
         store: Folder of the artifacts, or None for those that ship.
         run_directory: Where the nodes leave their records, or None for none.
         twin: Parameters of the twin alone; None for a flow without one, whose plant is there already.
+        robot_file: Name or path that the nodes read the robot from, where `flow_file` does not say it.
 
     Raises:
         FlowError: A module has the name of the plant's node.
@@ -69,12 +73,16 @@ def describe_flow(
         "clock": clock,
         "store": "" if store is None else str(store.absolute()),
         "run_directory": "" if run_directory is None else str(run_directory),
+        **({"robot": robot_file} if robot_file else {}),
     }
     # In lock step each marker brings the time; reading /clock as well would only cost. Without a twin there is none.
     reads_clock = clock == "realtime" and twin is not None
     modules = tuple(
         NodeDescription(
-            name=name, executable="module_node", parameters={**common, "use_sim_time": reads_clock}
+            name=name,
+            executable="module_node",
+            parameters={**common, "use_sim_time": reads_clock},
+            namespace="" if flow.robot is None else flow.robot.namespace,
         )
         for name in reversed(flow.order)
     )

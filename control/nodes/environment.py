@@ -15,7 +15,7 @@ from pathlib import Path
 
 from reflexarc.control.errors import RuntimeUnavailableError
 
-__all__ = ["domain_id", "isolated", "joined", "require_ros", "shared_memory_cleaned", "way_in"]
+__all__ = ["at_robot", "domain_id", "isolated", "joined", "require_ros", "shared_memory_cleaned", "way_in"]
 
 _OWN_PROFILE = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE", "ROS_DISCOVERY_SERVER")
 """With any of these the user has chosen a transport; ours stays out of the way."""
@@ -72,19 +72,51 @@ def domain_id() -> int:
     Raises:
         RuntimeUnavailableError: ROS_DOMAIN_ID is not a domain, or none is free.
     """
-    given = os.environ.get("ROS_DOMAIN_ID", "")
-    if given:
-        if not given.isdecimal() or not 0 <= int(given) <= 232:
-            raise RuntimeUnavailableError(
-                f"ROS_DOMAIN_ID is '{given}'. Give a number from 0 to 232, or unset it."
-            )
-        return int(given)
+    given = _given_domain()
+    if given is not None:
+        return given
     # Up to 101 the ports lie below those that Linux gives out by itself (docs.ros.org, The ROS_DOMAIN_ID).
     candidates = [1 + (os.getpid() + offset) % 101 for offset in range(101)]
     for candidate in candidates:
         if _is_free(candidate):
             return candidate
     raise RuntimeUnavailableError("all ROS domains from 1 to 101 are in use on this host. Set ROS_DOMAIN_ID.")
+
+
+def _given_domain() -> int | None:
+    given = os.environ.get("ROS_DOMAIN_ID", "")
+    if not given:
+        return None
+    if not given.isdecimal() or not 0 <= int(given) <= 232:
+        raise RuntimeUnavailableError(
+            f"ROS_DOMAIN_ID is '{given}'. Give a number from 0 to 232, or unset it."
+        )
+    return int(given)
+
+
+@contextmanager
+def at_robot(directory: Path) -> Iterator[int]:
+    """While open, ROS 2 in this process and its children is where the robot's drivers are; gives the domain.
+
+    Drivers are other people's processes, so it is the user's own domain, 0 without ROS_DOMAIN_ID as everywhere in
+    ROS 2. Without a word of the user it stays on this host, over loopback UDP as `isolated` has it, which a driver
+    in its default configuration speaks as well; shared memory would leave files behind, and fails between users.
+    ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET, or a transport profile of the user's, reaches drivers on other hosts.
+
+    Args:
+        directory: For logs and the transport profile.
+
+    Raises:
+        RuntimeUnavailableError: ROS_DOMAIN_ID is not a domain.
+    """
+    domain = _given_domain() or 0
+    has_profile = any(os.environ.get(name) for name in _OWN_PROFILE)
+    if has_profile or os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST") != "LOCALHOST":
+        with _changed({"ROS_DOMAIN_ID": str(domain), "ROS_LOG_DIR": str(directory)}):
+            yield domain
+    else:
+        with isolated(domain, directory):
+            yield domain
 
 
 def _is_free(domain: int) -> bool:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from reflexarc.control.nodes.bringup import Status, _signals_deferred
+from reflexarc.control.nodes.bringup import Status, signals_deferred
 
 pytestmark = pytest.mark.ros
 
@@ -40,7 +40,7 @@ def test_the_launcher_is_imported_without_ros():
 
 def test_a_signal_has_its_effect_afterwards():
     def interrupted():
-        with _signals_deferred() as signals:
+        with signals_deferred() as signals:
             os.kill(os.getpid(), signal.SIGINT)
             assert signals == [signal.SIGINT]
 
@@ -54,7 +54,7 @@ def test_outside_of_the_main_thread_signals_are_left_alone():
     seen = []
 
     def work():
-        with _signals_deferred() as signals:
+        with signals_deferred() as signals:
             seen.append((signals, signal.getsignal(signal.SIGTERM)))
 
     before = signal.getsignal(signal.SIGTERM)

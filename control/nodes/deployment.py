@@ -1,0 +1,69 @@
+"""Deployment: the nodes of a flow beside a robot's own drivers, without a twin, in real time.
+
+Everything comes up but the guard, which is configured and silent until somebody activates it; a guard that
+ended and was started again is silent, too. Ctrl-C brings the robot to rest first. When everything is killed at
+once no command goes out any more, and it is the driver's own watchdog that stops the robot.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from reflexarc.control.artifacts.store import SHIPPED_STORE
+from reflexarc.control.flow import Flow
+from reflexarc.control.nodes.bringup import Bringup, Status, signals_deferred
+from reflexarc.control.nodes.children import Children
+from reflexarc.control.nodes.description import describe_flow
+from reflexarc.control.nodes.environment import at_robot, require_ros, shared_memory_cleaned
+from reflexarc.control.nodes.running import FLOW_FILE
+
+__all__ = ["deploy"]
+
+
+def deploy(
+    flow: Flow,
+    on_status: Callable[[Status], None] = lambda status: None,
+    store: Path = SHIPPED_STORE,
+    *,
+    is_activated: bool = False,
+) -> None:
+    """Run a flow on its robot until SIGINT or SIGTERM, which then have their usual effect.
+
+    Args:
+        flow: A flow with a robot.
+        on_status: Called when something has changed.
+        store: Folder of the artifacts.
+        is_activated: Whether the guard is activated as soon as all nodes are up.
+
+    Raises:
+        RuntimeUnavailableError: There is no ROS 2, or a node cannot start or ends again and again; the message gives
+            that node's own reason.
+    """
+    require_ros()
+    with signals_deferred() as signals, shared_memory_cleaned():
+        directory = Path(tempfile.mkdtemp(prefix="reflexarc-"))
+        children = Children(directory)
+        try:
+            nodes = describe_flow(flow, str(directory / FLOW_FILE), "realtime", store)
+            with at_robot(directory) as domain:
+                run = _Deployment(flow, "realtime", directory, children, nodes, signals, on_status)
+                run.is_activated = is_activated
+                run.to_the_end(store, domain)
+        finally:
+            if not children.has_crashed:  # else its log is worth reading
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+class _Deployment(Bringup):
+    """A run that only its user ends."""
+
+    is_activated = False
+
+    def is_over(self) -> bool:
+        """It has no end of its own."""
+        return False
+
+    def is_to_act(self, name: str) -> bool:
+        """A robot moves only when that was asked for."""
+        return self.is_activated or name not in self._flow.commanders
