@@ -84,7 +84,7 @@ def measure(
     for first in range(0, len(seeds), block):
         some = seeds[first : first + block]
         for name, done in throws.items():
-            done += with_twin(flow, some) if name == "twin" else with_robot(flow, name, robot, some)
+            done.extend(with_twin(flow, some) if name == "twin" else with_robot(flow, name, robot, some))
             print(line(name, figures(done)), flush=True)
     return {
         "flow": flow,

@@ -28,7 +28,6 @@ from reflexarc.control.flow_file import load_flow
 from reflexarc.control.frames import matrix_from_quaternion, quaternion_from_matrix
 from reflexarc.control.nodes.environment import domain_id, isolated
 from reflexarc.control.nodes.module_client import guest
-from reflexarc.control.nodes.running import running_flows
 from reflexarc.control.robot_file import ROBOTS, on_robot
 
 __all__ = ["ROBOT", "VARIANTS", "Deployed", "deployed", "write_robot_file"]
@@ -260,7 +259,12 @@ def deployed(
     modules = on_robot(load_flow(flow), str(robot_file)).modules
     domain = domain_id()
     # Both as a user starts them: a driver with its own transports, and a deployment that finds it on this host.
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    environment = {
+        **os.environ,
+        "ROS_DOMAIN_ID": str(domain),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "TMPDIR": str(folder),  # so that nobody else's deployment is in the way, nor this one in theirs
+    }
     log = folder / "deploy.log"
     command = [
         sys.executable,
@@ -286,7 +290,7 @@ def deployed(
 
         person = Deployed(node, executor, tuple(modules), folder, check)
         person.spin_until(
-            lambda: any(running.pid == launcher.pid for running in running_flows()),
+            lambda: any(folder.glob("reflexarc-*/run.json")),
             _UP_WITHIN_S,
             "the flow does not come up",
         )
