@@ -2,7 +2,8 @@
 
 It knows no ROS. Drives, noise, delays, lost frames and the scoring are those of the twin; what is different is what a
 robot's drivers do otherwise: commands act at the next 2 ms, joints are measured every 2 ms, and the arm is there
-between two throws too.
+between two throws too. Whether a command came too early or too late goes by the stamps, the time that whoever
+commands sees as well, even where this simulation is too slow for it.
 """
 
 from collections import deque
@@ -98,7 +99,7 @@ class StandinArm:
             if self._is_asked:
                 self._begin()
             self._expose(stamp_ns)
-        command = self.drives.follow(self._tick)
+        command = self.drives.follow(round(stamp_ns / TICK_NS))
         self._tick += 1
         if not self.is_throwing:
             return None

@@ -1,9 +1,12 @@
+import itertools
+
 import numpy as np
 import pytest
 
 from reflexarc.envs.robot import READY_POSITION
 from reflexarc.envs.tasks.arm_catch import ArmCatch
 
+TICK_NS = 2_000_000
 SEEDS = (1_000_000_000, 1_000_000_001)
 
 
@@ -12,16 +15,20 @@ def standin(import_example):
     return import_example("standin_arm")
 
 
+_CLOCK = itertools.count(1_000_000)
+
+
 def run(arm, ticks, command=None):
-    """Joints of each tick, frames, and the throw that is over with them."""
+    """Joints of each tick, (age in ms, frame) of each frame, and the throw that is over with them."""
     joints, frames, over = [], [], None
     for tick in range(ticks):
         if command is not None and (data := command(tick)) is not None:
             arm.drives.take(data)
+        now_ns = TICK_NS * next(_CLOCK)
         sensed, leaving = arm.sense()
         joints.append(sensed)
-        frames += [(tick, frame) for frame in leaving]
-        over = arm.advance(2_000_000 * tick) or over
+        frames += [(1e-6 * (now_ns - frame.stamp_ns), frame) for frame in leaving]
+        over = arm.advance(now_ns) or over
         if over is not None:
             break
     return joints, frames, over
@@ -62,7 +69,7 @@ def test_a_throw_is_that_of_the_twin_and_is_scored_as_there(standin):
     assert over["score"]["unsafe_commands"] == 0.0
     # Drag acts every 2 ms here and every 10 ms there.
     assert over["score"]["miss_distance_m"] == pytest.approx(task.score(0)["miss_distance_m"], abs=0.01)
-    ages = [tick * 2 - frame.stamp_ns / 1e6 for tick, frame in frames]
+    ages = [age_ms for age_ms, _ in frames]
     assert 15 <= min(ages) <= max(ages) <= 42
     assert len(frames) < len(range(0, over["ticks"], 2)), "some are lost, and the last are on their way"
     assert arm.is_free
@@ -74,9 +81,9 @@ def test_commands_act_within_2_ms_and_no_faster_than_the_drives_can(standin):
     arm.throw()
     run(arm, 1)
     acting = []
-    for tick in range(6):
+    for _tick in range(6):
         arm.drives.take(np.full(6, 0.2))
-        arm.advance(tick)
+        run(arm, 1)
         acting.append(arm.task.command[0, 0])
     assert np.allclose(acting, [0.04, 0.08, 0.12, 0.16, 0.2, 0.2])
     joints, _, over = run(arm, 700, lambda tick: np.full(6, 0.2) if tick % 5 == 0 and tick < 200 else None)
@@ -90,9 +97,9 @@ def test_unsafe_commands_are_counted_for_their_throw(standin):
     run(arm, 10)
     assert arm.drives.unsafe == 1
     arm.throw()
-    run(arm, 20)
+    run(arm, 20, lambda tick: np.full(6, 0.1) if tick % 5 == 0 else None)
     arm.drives.take(np.full(6, 3.0))
-    arm.advance(0)
+    run(arm, 1)
     arm.drives.take(np.zeros(5))
     _, _, over = run(arm, 700)
     assert over["score"]["unsafe_commands"] == 2.0
