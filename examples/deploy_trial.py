@@ -102,6 +102,7 @@ def figures(throws: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "caught": int(caught),
         "catch_rate": caught / len(throws),
         "unsafe_commands": int(sum(throw["score"]["unsafe_commands"] for throw in throws)),
+        "unsafe_while_held": sum(throw.get("unsafe_while_held", 0) for throw in throws),
         "late_commands": sum(late) if late else None,
         "real_time_factor": sum(t["ticks"] for t in throws) * TICK_S / sum(t["passed_s"] for t in throws),
     }
@@ -109,7 +110,11 @@ def figures(throws: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def line(name: str, found: dict[str, Any]) -> str:
     """Figures in words."""
-    late = "" if found["late_commands"] is None else f", {found['late_commands']} commands late"
+    late = ""
+    if found["late_commands"] is not None:
+        late = (
+            f" and {found['unsafe_while_held']} more between throws, {found['late_commands']} commands late"
+        )
     return (
         f"{name}: caught {found['caught']} of {found['count']} ({100 * found['catch_rate']:.1f} %), "
         f"{found['unsafe_commands']} unsafe commands{late}, real-time factor {found['real_time_factor']:.3f}"

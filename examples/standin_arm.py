@@ -62,7 +62,7 @@ class StandinArm:
         self._part = 0
         self._is_asked = False
         self.is_throwing = False
-        self._unsafe_before = 0
+        self._unsafe_before = self._unsafe_held = 0
         self._in_flight: deque[tuple[int, Frame]] = deque()
         self._prepare()
 
@@ -120,6 +120,7 @@ class StandinArm:
 
     def _begin(self) -> None:
         self._is_asked, self.is_throwing, self._part = False, True, 0
+        self._unsafe_held = self.drives.unsafe - self._unsafe_before
         self._unsafe_before = self.drives.unsafe
         self.task.reset(_ONLY, np.array([self._seeds[self._thrown]], dtype=np.uint64))
 
@@ -129,7 +130,9 @@ class StandinArm:
             "seed": self._seeds[self._thrown],
             "ticks": int(self.task.steps[0]),
             "score": {**self.task.score(0), "unsafe_commands": unsafe},
+            "unsafe_while_held": self._unsafe_held,
         }
+        self._unsafe_before = self.drives.unsafe
         self.is_throwing = False
         self._thrown += 1
         self._prepare()

@@ -103,6 +103,7 @@ def test_unsafe_commands_are_counted_for_their_throw(standin):
     arm.drives.take(np.zeros(5))
     _, _, over = run(arm, 700)
     assert over["score"]["unsafe_commands"] == 2.0
+    assert over["unsafe_while_held"] == 1
 
 
 def test_after_the_last_throw_the_arm_is_still_there(standin):
