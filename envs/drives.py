@@ -42,20 +42,22 @@ class Drives:
         """The joints stand still and nothing was commanded yet."""
         self._command: FloatArray = np.zeros(len(JOINT_NAMES))
         self._fresh: FloatArray | None = None
+        self._sent_at: int | None = None
         self._followed_at = -self._period_ticks
         self._left_over: FloatArray = np.full(len(JOINT_NAMES), self._per_tick * self._jitter_ticks)
         """By how much of its change, in rad/s, the last command was late."""
         self.unsafe = 0
         """Unsafe commands since then."""
 
-    def take(self, command: FloatArray) -> None:
+    def take(self, command: FloatArray, sent_at: int | None = None) -> None:
         """Take a command, to act from the next tick until another one is taken.
 
         Args:
             command: rad/s; anything, as it came.
+            sent_at: In which tick it was sent, where that is known; whether it is unsafe is then judged by that.
         """
         if command.shape == self._command.shape and np.isfinite(command).all():
-            self._fresh = np.array(command, dtype=np.float64)
+            self._fresh, self._sent_at = np.array(command, dtype=np.float64), sent_at
             return
         self.unsafe += 1
         self._fresh = None
@@ -74,7 +76,8 @@ class Drives:
                 slower = np.maximum(np.abs(self._command) - self._per_tick, 0.0)
                 self._command = np.sign(self._command) * slower
             return self._command
-        passed = tick - self._followed_at
+        came_at = tick if self._sent_at is None else self._sent_at
+        passed = came_at - self._followed_at
         change = np.abs(self._fresh - self._command)
         reach = self._per_tick * passed + self._left_over
         if (np.abs(self._fresh) > VELOCITY_LIMIT + _TOLERANCE).any() or (change > reach + _TOLERANCE).any():
@@ -86,5 +89,5 @@ class Drives:
         )
         self._left_over = np.clip(reach - change, 0.0, late)
         self._command, self._fresh = self._fresh, None
-        self._followed_at = tick
+        self._followed_at = came_at
         return self._command

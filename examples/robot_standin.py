@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -111,6 +112,12 @@ class RobotStandin(Node):
             f"real-time factor {factor:.3f}, {self._slips} slips; unsafe commands {self._arm.drives.unsafe}"
         )
 
+    def destroy_node(self) -> None:
+        """Free the controller's node with this one."""
+        if hasattr(self, "_controller"):
+            self._controller.destroy_node()
+        super().destroy_node()
+
     # --- the drivers
 
     def _text(self, name: str) -> str:
@@ -129,11 +136,10 @@ class RobotStandin(Node):
         self._joint_sender = self.create_publisher(JointState, "joint_states", qos_profile_system_default)
         self._arm_fault = DriverFault(group=5)
         self._places = np.argsort(self._order("command_order"))
-        self.create_subscription(
-            Float64MultiArray,
-            "forward_velocity_controller/commands",
-            self._on_command,
-            qos_profile_system_default,
+        # Not spun: it looks for a command in every tick, as a controller does in its update.
+        self._controller = rclpy.create_node("forward_velocity_controller", enable_rosout=False)
+        self._commands = self._controller.create_subscription(
+            Float64MultiArray, "~/commands", lambda message: None, qos_profile_system_default
         )
 
     def _make_camera_driver(self) -> None:
@@ -149,14 +155,18 @@ class RobotStandin(Node):
         self._info_sender = self.create_publisher(CameraInfo, f"{of}/color/camera_info", QoSProfile(depth=10))
         self._camera_fault = DriverFault(group=1)
 
-    def _on_command(self, message: Float64MultiArray) -> None:
-        command = np.array(message.data, dtype=np.float64)
-        if len(command) == len(self._places):
-            command = command[self._places]
-        self._arm.drives.take(command)
+    def _take_commands(self) -> None:
+        with self._commands.handle:
+            while (taken := self._commands.handle.take_message(Float64MultiArray, False)) is not None:
+                message, about = taken
+                command = np.array(message.data, dtype=np.float64)
+                if len(command) == len(self._places):
+                    command = command[self._places]
+                self._arm.take(command, about["source_timestamp"])
 
     def _do_tick(self) -> None:
         stamp_ns = self._due_ns + self._system_ns
+        self._take_commands()
         joints, frames = self._arm.sense()
         for sample in self._arm_fault.out(Sample(stamp_ns, joints), stamp_ns):
             self._send_joints(sample)

@@ -2,8 +2,8 @@
 
 It knows no ROS. Drives, noise, delays, lost frames and the scoring are those of the twin; what is different is what a
 robot's drivers do otherwise: commands act at the next 2 ms, joints are measured every 2 ms, and the arm is there
-between two throws too. Whether a command came too early or too late goes by the stamps, the time that whoever
-commands sees as well, even where this simulation is too slow for it.
+between two throws too. Whether a command is unsafe is judged by when it was sent, by the system's clock, so that it
+does not matter how long it was on the way, nor whether this simulation is too slow.
 """
 
 from collections import deque
@@ -80,6 +80,15 @@ class StandinArm:
         """Begin the next throw, with the camera's next frame."""
         assert self.is_free
         self._is_asked = True
+
+    def take(self, command: npt.NDArray[np.float64], sent_ns: int) -> None:
+        """Take a command.
+
+        Args:
+            command: rad/s, in the order of `envs.robot.JOINT_NAMES`; anything, as it came.
+            sent_ns: When it was sent, by the system's clock.
+        """
+        self.drives.take(command, round(sent_ns / TICK_NS))
 
     def sense(self) -> tuple[Joints, list[Frame]]:
         """The joints now, and the frames that leave the camera's driver now."""

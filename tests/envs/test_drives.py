@@ -60,6 +60,18 @@ def test_who_commands_twice_as_often_as_the_limit_allows_is_found_out():
     assert drives.unsafe >= 6, "after what jitter may explain, each one counts"
 
 
+def test_where_it_is_known_when_a_command_was_sent_the_way_does_not_matter():
+    drives = fine()
+    for k in range(8):
+        drives.take(np.full(6, STEP * (k + 1)), sent_at=SUBSTEPS * k)
+        drives.follow(100 + k)
+    assert drives.unsafe == 0
+    for k in range(4):
+        drives.take(np.full(6, STEP * (9 + k)), sent_at=36 + k)
+        drives.follow(200 + SUBSTEPS * k)
+    assert drives.unsafe == 3, "sent every 2 ms, whenever they came"
+
+
 def test_lateness_is_not_hoarded():
     drives = fine()
     late = {0: STEP, 100: STEP}
