@@ -76,7 +76,7 @@ class SensorAdapter:
         self._staleness_ns = round(staleness_s(flow) * 1e9)
         self._last_ns: int | None = None
         self._period_ns = 0
-        self._last_period = -1
+        self._last_period: int | None = None
         if self._port.rate_hz is not None and (self._topic.rate_hz or 0.0) > self._port.rate_hz:
             self._period_ns = round(1e9 / self._port.rate_hz)
 
@@ -98,9 +98,9 @@ class SensorAdapter:
         if not self._period_ns:
             return adapted
         # One per period, by stamp: so images of two topics, and the same stream at two nodes, are thinned alike.
-        period = stamp_ns // self._period_ns
-        is_due, self._last_period = period != self._last_period, period
-        return adapted if is_due else None
+        period, last = stamp_ns // self._period_ns, self._last_period
+        self._last_period = period
+        return adapted if last not in {None, period} else None  # the first period has begun without us
 
     def in_our_words(self, value: Value) -> Value:
         """The value in the flow's units, frame and order, whatever its stamp says.

@@ -9,6 +9,7 @@ module stands in a `Succession`, so that setting the parameter `artifact` can pu
 import time
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from rclpy.clock import Clock as RosClock
 from rclpy.clock_type import ClockType
@@ -28,6 +29,7 @@ from reflexarc.control.nodes.injected_fault import InjectedFault
 from reflexarc.control.nodes.process import host
 from reflexarc.control.nodes.records import StepLog
 from reflexarc.control.nodes.safety_stop import SafetyStop
+from reflexarc.control.nodes.static_frames import publish_frames
 from reflexarc.control.succession import Succession
 from reflexarc.control.trace import StepRecord, newest_stamps, output_stamp
 from reflexarc.control.values import Value
@@ -51,6 +53,7 @@ class ModuleNode(FlowNode):
         self._swap = ArtifactSwap(self, self.publish_health)
         self._injected = InjectedFault(self)
         self._stop: SafetyStop | None = None
+        self._frames: Any = None
 
     def work(self) -> float:
         """Look after a swap; callbacks do all else."""
@@ -73,6 +76,8 @@ class ModuleNode(FlowNode):
         self._swap.configure(self.flow, self.parameters, self._succession, artifacts.get(name))
         if isinstance(module, Guard) and self._stop is None:
             self._stop = SafetyStop(self, self.flow.robot, self.publish_health)
+        if self.flow.robot is not None and name == self.flow.commanders[0] and self._frames is None:
+            self._frames = publish_frames(self, self.flow.robot)
         self._inbox = make_inbox(self.flow, spec)
         self._log = StepLog(tuple(spec.inputs))
         self._departures: Counter[str] = Counter()
