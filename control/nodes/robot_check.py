@@ -147,7 +147,7 @@ class _Probe:
                 (other.qos_profile, self._qos) if self.is_ours_reading else (self._qos, other.qos_profile)
             )
             compatibility, reason = qos_check_compatible(offered, requested)
-            if compatibility is QoSCompatibility.ERROR:
+            if compatibility == QoSCompatibility.ERROR:  # equal, but not the same object
                 finding.problems.append(
                     f"the quality of service of {who} does not fit ours ({finding.qos}): {_one_line(reason)}. "
                     f"Set reliability or durability of {finding.port} in the robot file to what it has."
@@ -289,4 +289,4 @@ class _Actuator(_Probe):
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split()).rstrip(".;")
+    return " ".join(text.split()).removeprefix("ERROR: ").rstrip(".;")

@@ -8,6 +8,7 @@ They are heard as soon as the node is configured, and what they said outlives a 
 import time
 from collections.abc import Callable
 
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool
@@ -36,10 +37,10 @@ class SafetyStop:
         dead_man = None if robot is None else robot.dead_man
         self._stop = Stop(None if dead_man is None else dead_man.timeout_s)
         # A reliable reader gets nothing from a best-effort writer, and a best-effort reader may miss a message.
+        expected = SubscriptionEventCallbacks(incompatible_qos=lambda info: None)
         for reliability in (ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT):
-            node.create_subscription(
-                Bool, TOPIC, self._on_topic, QoSProfile(depth=10, reliability=reliability)
-            )
+            qos = QoSProfile(depth=10, reliability=reliability)
+            node.create_subscription(Bool, TOPIC, self._on_topic, qos, event_callbacks=expected)
         node.create_service(SetBool, f"~/{TOPIC}", self._on_service)
         if robot is not None and dead_man is not None:
             qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
