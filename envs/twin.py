@@ -11,35 +11,23 @@ from reflexarc.control.errors import FlowError, did_you_mean
 from reflexarc.control.ports import Port
 from reflexarc.control.values import CameraInfo, Float64Array, FloatArray, Image, JointState, Value
 from reflexarc.envs.camera import HEIGHT, UNCHANGED, WIDTH, Backend, CameraChange, camera_change
+from reflexarc.envs.drives import Drives
 from reflexarc.envs.registry import task_class
-from reflexarc.envs.robot import ACCELERATION_LIMIT, JOINT_NAMES, VELOCITY_LIMIT
+from reflexarc.envs.robot import JOINT_NAMES
 from reflexarc.envs.sensors import FRAMES, frame_fate
 from reflexarc.envs.task import TICK_S
 
 __all__ = ["Twin", "make_plant", "nominal_camera_pose"]
 
 _ONLY = np.zeros(1, dtype=np.int64)
-_TOLERANCE = 1e-6
-"""By this a command may exceed a limit before it counts as unsafe: the rounding of one addition."""
-
-_LATE_TICKS = 2
-"""So late a command may come without its successor counting as unsafe: a guard's usual deadline, 20 ms."""
-
 _SENSORS = ("color", "depth", "camera_info", "joint_states")
-
-
-_WATCHDOG_TICKS = 5
-"""After so long without a command the drives come to a stop by themselves, as those of a UR5e do: its controller ends
-a motion whose commands stay away (Universal Robots, script manual, `read_timeout` of the reverse interface)."""
 
 
 class Twin:
     """One simulation on ports `color`, `depth`, `camera_info`, `joint_states`, and the input `command`.
 
     A frame leaves at the first tick after its delay, and never before an older one. `camera_info` comes with
-    the first tick of every episode. The last command acts until another is accepted, as in a forward command
-    controller; before the first one the joints stand still. A command that no driver would take (wrong
-    length, not finite) stops the joints; it and any command beyond the limits count as unsafe.
+    the first tick of every episode. What commands do, and which of them count as unsafe, `Drives` says.
 
     Args:
         task_id: Gymnasium id of the task.
@@ -71,12 +59,7 @@ class Twin:
         self._digest = hashlib.sha256()
         self._start_ns = 0
         self._in_flight: deque[tuple[int, Image, Image]] = deque()
-        self._command = np.zeros(len(JOINT_NAMES))
-        self._fresh: FloatArray | None = None
-        self._followed_at = -1
-        self._left_over = np.zeros(len(JOINT_NAMES))
-        """By how much of its change, in rad/s, the last command was late."""
-        self._unsafe = 0
+        self._drives = Drives()
         self._is_over = True
 
     @property
@@ -94,11 +77,7 @@ class Twin:
         self.task.reset(_ONLY, np.array([seed], dtype=np.uint64))
         self._start_ns = now_ns
         self._in_flight.clear()
-        self._command = np.zeros(len(JOINT_NAMES))
-        self._fresh = None
-        self._followed_at = -1
-        self._left_over = np.zeros(len(JOINT_NAMES))
-        self._unsafe = 0
+        self._drives.reset()
         self._is_over = False
 
     def sense(self) -> Sequence[tuple[str, Value]]:
@@ -127,50 +106,20 @@ class Twin:
         """Take a command, to act from this tick until another one is accepted."""
         if port != "command":
             raise FlowError(f"plant: the twin has no input '{port}'. {did_you_mean(port, ['command'])}")
-        command = value.data if isinstance(value, Float64Array) else np.empty(0)
-        if command.shape == self._command.shape and np.isfinite(command).all():
-            self._fresh = np.array(command, dtype=np.float64)
-            return
-        self._unsafe += 1
-        self._fresh = None
-        self._command = np.zeros_like(self._command)
+        self._drives.take(value.data if isinstance(value, Float64Array) else np.empty(0))
 
     def advance(self) -> None:
         """Let one tick pass."""
-        self._follow()
+        command = self._drives.follow(int(self.task.steps[0]))
         self._expose()
-        outcome = self.task.advance(self._command[None])
-        self._digest.update(self._command.tobytes())
+        outcome = self.task.advance(command[None])
+        self._digest.update(command.tobytes())
         self._digest.update(self.task.state_bytes())
         self._is_over = bool(outcome.terminated[0] or outcome.truncated[0])
 
-    def _follow(self) -> None:
-        """Act on the newest command, and count it if the joints cannot follow it.
-
-        They can if it differs from the last by no more than the acceleration limit allows in the time
-        between the two: a command that was lost on the way is not the next one's fault. Nor is one that was
-        late: it leaves the next less time than the guard had reckoned with, so what it did not use of its
-        own time is the next one's. The drives never follow faster than the limit, whatever they are told.
-        """
-        step = int(self.task.steps[0])
-        if self._fresh is None:
-            if step - self._followed_at > _WATCHDOG_TICKS:
-                ramp = ACCELERATION_LIMIT * TICK_S
-                self._command = np.sign(self._command) * np.maximum(np.abs(self._command) - ramp, 0.0)
-            return
-        per_tick, passed = ACCELERATION_LIMIT * TICK_S, step - self._followed_at
-        change = np.abs(self._fresh - self._command)
-        reach = per_tick * passed + self._left_over
-        if (np.abs(self._fresh) > VELOCITY_LIMIT + _TOLERANCE).any() or (change > reach + _TOLERANCE).any():
-            self._unsafe += 1
-        late = np.minimum(self._left_over + per_tick * (passed - 1), per_tick * _LATE_TICKS)
-        self._left_over = np.clip(reach - change, 0.0, late)
-        self._command, self._fresh = self._fresh, None
-        self._followed_at = step
-
     def score(self) -> dict[str, float]:
         """What the episode came to, by name."""
-        return {**self.task.score(0), "unsafe_commands": float(self._unsafe)}
+        return {**self.task.score(0), "unsafe_commands": float(self._drives.unsafe)}
 
     def trajectory_digest(self) -> str:
         """sha256 (hex) over all commands that acted and all states since construction."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check_table", "run_check"]
 
+_FILE_WIDTH = 160
+"""Columns where nobody has a window, which would else count as one of 80."""
+
 
 def run_check(flow: str, robot: str) -> bool:
     """Listen for some seconds, print a table, and a line per problem.
@@ -47,6 +50,8 @@ def run_check(flow: str, robot: str) -> bool:
             found = check_robot_topics(loaded, node, executor)
     assert loaded.robot is not None
     console = Console(soft_wrap=True, highlight=False)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
     console.print(check_table(f"{loaded.name} on {loaded.robot.robot}, ROS domain {domain}", found))
     for finding in found:
         for problem in finding.problems:
@@ -64,7 +69,7 @@ def check_table(title: str, found: "Sequence[TopicFinding]") -> Table:
     """A line for each topic."""
     table = Table(title=title, box=SIMPLE_HEAD)
     for column in ("port", "topic", "type", "QoS"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")  # a topic that is cut off says nothing
     for column in ("needed", "measured", "behind"):
         table.add_column(column, justify="right")
     table.add_column("")

@@ -119,6 +119,10 @@ class Guard(Module):
         """Nothing is commanded and nothing is known: the first command starts from rest."""
         self._output = np.zeros(len(self._limits.joints))
         self._output_ns: int | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is known, but a robot still does what it was told last: the next command goes on from there."""
         self._command: JointTrajectory | None = None
         self._joint_position: FloatArray | None = None
         self._joint_stamp_ns = 0

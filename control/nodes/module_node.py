@@ -277,7 +277,12 @@ class ModuleNode(FlowNode):
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self.is_active and not self.is_lockstep
-        if response.success:
+        module = self._succession.serving if response.success else None
+        if isinstance(module, Guard) and self.flow.robot is not None:
+            self._inbox.reset(self._now_ns())
+            module.forget()  # a twin's joints stand still when an episode begins, a robot's perhaps do not
+            self.health.pause()
+        elif response.success:
             self._reset(self._now_ns())
         elif self.is_lockstep:
             response.message = "in lock step the plant says with its marker where an episode begins"

@@ -69,12 +69,16 @@ class RunningFlow(BaseModel):
         """The flow itself.
 
         Raises:
-            ReflexarcError: The run has just ended.
+            ReflexarcError: The run has just ended, or another version of the project started it.
         """
         try:
             return Flow.model_validate_json((self.directory / FLOW_FILE).read_bytes())
         except OSError:
             raise ReflexarcError(f"flow {self.flow} has just ended.") from None
+        except ValidationError:
+            raise ReflexarcError(
+                f"flow {self.flow} (pid {self.pid}) was started by another version of reflexarc. End it first."
+            ) from None
 
     @property
     def namespace(self) -> str:

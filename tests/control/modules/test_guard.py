@@ -149,6 +149,17 @@ def test_the_tool_stays_in_its_workspace():
     assert inside[-1] < -0.5
 
 
+def test_what_is_forgotten_in_motion_leads_to_a_stop_by_a_ramp():
+    module = guard()
+    for tick in range(1, 20):
+        step(module, tick, (1.0, -1.0))
+    module.forget()
+    sent = [step(module, tick, position=None) for tick in range(20, 30)]
+    assert np.abs(np.diff([(1.0, -1.0), *sent], axis=0)).max() <= 0.15 + 1e-12
+    assert not sent[-1].any()
+    assert module.rejections["held still: no command yet"] == 10
+
+
 def test_halt_stands_still():
     module = guard()
     step(module, 1, (0.1, 0.1))

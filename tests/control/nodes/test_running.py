@@ -38,6 +38,14 @@ def test_a_flow_that_is_up_is_found(started, monkeypatch):
         found.load()
 
 
+def test_a_flow_of_another_version_is_said_to_be_one(started):
+    directory = started("small")
+    text = small_flow().model_dump_json()
+    (directory / FLOW_FILE).write_text(text.replace("{", '{"not_known_yet":1,', 1))
+    with pytest.raises(ReflexarcError, match=r"flow small \(pid \d+\) was started by another version"):
+        find_running(None).load()
+
+
 def test_without_one_it_says_how_to_start_one(started):
     with pytest.raises(ReflexarcError, match="no flow is running"):
         find_running(None)
