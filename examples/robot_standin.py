@@ -55,6 +55,9 @@ _CHOICES = {
 class RobotStandin(Node):
     """The drivers of arm and camera in one node."""
 
+    is_done = False
+    """A robot does not end by itself."""
+
     def __init__(self) -> None:
         super().__init__("robot_standin")
         texts = {
