@@ -9,6 +9,7 @@ module stands in a `Succession`, so that setting the parameter `artifact` can pu
 import time
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from rclpy.clock import Clock as RosClock
 from rclpy.clock_type import ClockType
@@ -26,6 +27,7 @@ from reflexarc.control.nodes.flow_node import FlowNode
 from reflexarc.control.nodes.injected_fault import InjectedFault
 from reflexarc.control.nodes.process import host
 from reflexarc.control.nodes.records import StepLog
+from reflexarc.control.nodes.steps import StepTeller
 from reflexarc.control.succession import Succession
 from reflexarc.control.trace import StepRecord, newest_stamps, output_stamp
 from reflexarc.control.values import Value
@@ -67,6 +69,7 @@ class ModuleNode(FlowNode):
         self._swap.configure(self.flow, self.parameters, self._succession, artifacts.get(name))
         self._inbox = make_inbox(self.flow, spec)
         self._log = StepLog(tuple(spec.inputs))
+        self._steps = StepTeller(self, spec)
         self._departures: Counter[str] = Counter()
         self._told_findings: Mapping[str, str] = {}
         self._watch_inputs(artifacts.get(name))
@@ -93,9 +96,11 @@ class ModuleNode(FlowNode):
         self._injected.deactivate()
         module = self._succession.serving
         if hasattr(module, "halt"):
-            self._publish(module.halt(self._now_ns()))
+            now_ns = self._now_ns()
+            self._steps.tell_published(now_ns, self._publish(module.halt(now_ns)))
             if self.is_lockstep:
                 self.finish_tick(self.gate.tick)
+        self._steps.flush()
         directory = self.parameters.run_directory
         if directory is not None:
             self._log.write(directory / f"{self.get_name()}.npz", self.faults())
@@ -105,7 +110,8 @@ class ModuleNode(FlowNode):
         for timer in (self._deadline_timer, self._patience_timer):
             if timer is not None:
                 self.destroy_timer(timer)
-        del self._succession, self._inbox, self._log, self._watches
+        self._steps.close()
+        del self._succession, self._inbox, self._log, self._steps, self._watches
 
     def receive(self, port: str, value: Value) -> None:
         """Take a value in, and step if it was the last one missing."""
@@ -137,6 +143,11 @@ class ModuleNode(FlowNode):
                 {f"{p}: not from its producer": n for p, n in self.gate.strangers.items() if n}
             )
         return self.health.faults(refused, self._inbox.late_steps)
+
+    def publish_health(self) -> None:
+        """Report, and with it the steps that wait, so that none waits long where the flow pauses."""
+        self._steps.flush()
+        super().publish_health()
 
     def figures(self) -> Mapping[str, str]:
         """Which artifact runs, how a swap stands, and which of its sources an input reads."""
@@ -192,8 +203,11 @@ class ModuleNode(FlowNode):
             inputs = self._inbox.take(now_ns, is_final=is_final)
             is_final &= self.is_lockstep
             outputs = self._injected.apply(self._succession.step(inputs, now_ns), now_ns)
-            self._publish(outputs)
+            messages = self._publish(outputs)
             published_ns = time.monotonic_ns()
+            artifact = self._swap.serving
+            is_altered = self._injected.is_active(now_ns)
+            self._steps.tell(inputs, now_ns, messages, artifact, is_altered=is_altered)
             self._log.append(
                 StepRecord(
                     now_ns=now_ns,
@@ -213,9 +227,9 @@ class ModuleNode(FlowNode):
             elif self._patience_timer.is_canceled():
                 self._patience_timer.reset()
 
-    def _publish(self, outputs: Outputs) -> None:
-        for port, value in outputs.items():
-            self.publish(port, value)
+    def _publish(self, outputs: Outputs) -> dict[str, Any]:
+        sent = {port: self.publish(port, value) for port, value in outputs.items()}
+        return {port: message for port, message in sent.items() if message is not None}
 
     def _now_ns(self) -> int:
         if self.is_lockstep:
@@ -247,6 +261,7 @@ class ModuleNode(FlowNode):
     def _reset(self, now_ns: int) -> None:
         self._inbox.reset(now_ns)
         self._succession.reset()
+        self._steps.forgot()
         self.health.pause()
 
 
