@@ -334,7 +334,7 @@ def record(
         float | None, typer.Option("--for", help="s; without it, until Ctrl-C or the flow's end.", min=0.1)
     ] = None,
     max_mb: Annotated[
-        float, typer.Option("--max-mb", help="For all files; the oldest are dropped.", min=1.0)
+        float, typer.Option("--max-mb", help="For all files; the oldest are dropped.", min=20.0)
     ] = 4000.0,
     max_s: Annotated[
         float | None,

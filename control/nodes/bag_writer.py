@@ -164,7 +164,8 @@ class BagWriter:
         if self._max_s is not None and now_ns - self._files[0].end_ns > self._max_s * 1e9 * (1 - 1 / _PARTS):
             return True
         total = sum(self._bytes.values())
-        return self._max_bytes is not None and total > self._max_bytes * (1 - 1 / _PARTS)
+        # Room for the next file, which may be larger by its last chunk and its summary.
+        return self._max_bytes is not None and total > self._max_bytes * (1 - 1.5 / _PARTS)
 
     def _finish(self) -> None:
         self.flush()

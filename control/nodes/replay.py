@@ -349,7 +349,9 @@ class _Replay:
         """What is different in an output, or nothing."""
         mark = step.outputs.get(port)
         if mark is None or made is None:
-            return "" if mark is made else f"{port} is {'missing' if made is None else 'new'}"
+            if mark is None and made is None:
+                return ""
+            return f"{port} is missing" if made is None else f"{port} is new"
         if mark_of(made) == mark:
             return ""
         recorded = self._output_topics[port].find(mark)
