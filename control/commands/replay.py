@@ -98,7 +98,7 @@ def _lines(result: "ReplayResult") -> list[str]:
     else:
         lines = [what, f"  {result.judged} compared; largest difference in a step, p50 and p95:"]
         lines += [f"    {name}: {p50:.3g}, {p95:.3g}" for name, (p50, p95) in result.differences.items()]
-    lines += [f"  {count} not judged: {reason}" for reason, count in result.not_judged.most_common()]
+    lines += [f"  {count} not judged: {reason}" for reason, count in result.not_judged.items()]
     if result.not_judged:
         lines.append(f"  {result.equal_anyway} of these are equal all the same")
     if result.first:

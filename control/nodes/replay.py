@@ -8,7 +8,7 @@ forgets the next time. In lock step, from the first whole episode on, nothing of
 Fields are compared, never the bytes of messages, whose padding is whatever was in memory.
 """
 
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
@@ -77,7 +77,7 @@ class ReplayResult:
     steps: int = 0
     judged: int = 0
     equal: int = 0
-    not_judged: Counter[str] = field(default_factory=Counter)
+    not_judged: dict[str, int] = field(default_factory=dict)
     equal_anyway: int = 0
     foreign: int = 0
     first: str = ""
@@ -87,6 +87,10 @@ class ReplayResult:
     def is_good(self) -> bool:
         """Whether something was judged, and nothing contradicts that the same artifact gives the same outputs."""
         return self.judged > 0 and (not self.is_same or (self.equal == self.judged and not self.foreign))
+
+    def leave_out(self, reason: str) -> None:
+        """Count a step that is not judged."""
+        self.not_judged[reason] = self.not_judged.get(reason, 0) + 1
 
 
 def replay(bag: Bag, flow: Flow, name: str, artifact: Artifact | None) -> ReplayResult:
@@ -293,7 +297,7 @@ class _Replay:
         for port, marks in step.inputs.items():
             found = [self._find(port, mark) for mark in marks]
             if None in found:
-                result.not_judged[f"its {port} was not recorded"] += 1
+                result.leave_out(f"its {port} was not recorded")
                 self._unknown = self._unknown or _AFTER_GAP
                 return
             inputs[port] = tuple(value for value in found if value is not None)
@@ -333,7 +337,7 @@ class _Replay:
         differences = [self._difference(port, step, made.get(port)) for port in self._outputs]
         told = next((text for text in differences if text), "")
         if step.is_altered or self._unknown:
-            result.not_judged[_INJECTED if step.is_altered else self._unknown] += 1
+            result.leave_out(_INJECTED if step.is_altered else self._unknown)
             result.equal_anyway += not told
             return
         result.judged += 1
