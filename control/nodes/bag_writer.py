@@ -29,11 +29,13 @@ class Message(NamedTuple):
     Attributes:
         channel: Its topic.
         log_time_ns: When it was received, since the epoch.
+        publish_time_ns: When it was sent.
         data: The message.
     """
 
     channel: Channel
     log_time_ns: int
+    publish_time_ns: int
     data: bytes
 
 
@@ -94,7 +96,7 @@ class BagWriter:
             self._ids[channel],
             log_time=message.log_time_ns,
             data=message.data,
-            publish_time=message.log_time_ns,
+            publish_time=message.publish_time_ns,
         )
         self._files[-1].add(channel, message.log_time_ns)
 

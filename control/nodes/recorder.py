@@ -1,14 +1,16 @@
 """Recorder: all topics of a running flow, as they come, into a bag or a ring.
 
-Subscriptions are raw: a message is taken as the bytes that came, and no field of it is looked at. The thread that
-spins only appends to a queue, and another writes, so that a disk that is slow for a moment loses nothing.
+Subscriptions are raw: a message is taken as the bytes that came, and no field of it is looked at. They are not spun by
+an executor, which would wake for every message: `take` empties them some twenty times per second, and asks for when
+each came, too, which the events executor cannot tell (rclpy 9.1.2). It only appends to a queue, and a thread writes, so
+that a disk that is slow for a moment loses nothing.
 """
 
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from functools import partial
+from operator import attrgetter
 from typing import Any, Protocol
 
 import yaml
@@ -63,7 +65,7 @@ class Recorder:
     """Subscribes to every topic that has a publisher, and writes.
 
     Args:
-        node: A node in the flow's domain.
+        node: A node in the flow's domain that no executor spins.
         sink: Where messages go.
         on_incident: Called by the writing thread with what has happened: what a node says that first reports an
             error, or what was reported here.
@@ -80,7 +82,7 @@ class Recorder:
         self._node = node
         self._sink = sink
         self._on_incident, self._on_artifacts = on_incident, on_artifacts
-        self._subscriptions: dict[str, Any] = {}
+        self._subscriptions: dict[str, tuple[Channel, Any]] = {}
         self._queue: deque[Message] = deque()
         self._waiting_bytes = 0
         self._errors: dict[str, int] = {}
@@ -111,6 +113,23 @@ class Recorder:
             if topic not in self._subscriptions and topic not in self.unknown:
                 self._subscribe(topic, types[0])
 
+    def take(self) -> None:
+        """Take all messages that have come."""
+        came: list[Message] = []
+        for channel, subscription in self._subscriptions.values():
+            with subscription.handle:
+                while (taken := subscription.handle.take_message(subscription.msg_type, True)) is not None:
+                    data, info = taken
+                    came_ns = info["received_timestamp"] or time.time_ns()
+                    came.append(Message(channel, came_ns, info["source_timestamp"] or came_ns, data))
+        came.sort(key=attrgetter("log_time_ns"))
+        size = sum(len(message.data) for message in came)
+        if self._waiting_bytes + size > _WAITING_BYTES or self.failure is not None:
+            self.lost.update(message.channel.topic for message in came)
+            return
+        self._waiting_bytes += size
+        self._queue.extend(came)
+
     def report(self, what: str) -> None:
         """Say that something has happened."""
         self._reported.append(what)
@@ -121,7 +140,8 @@ class Recorder:
         Raises:
             ReflexarcError: Something could not be written.
         """
-        for subscription in self._subscriptions.values():
+        self.take()
+        for _, subscription in self._subscriptions.values():
             self._node.destroy_subscription(subscription)
         self._is_ending.set()
         self._thread.join()
@@ -159,16 +179,8 @@ class Recorder:
             reliability=ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT,
             durability=DurabilityPolicy.TRANSIENT_LOCAL if is_latched else DurabilityPolicy.VOLATILE,
         )
-        take = partial(self._take, channel)
-        self._subscriptions[topic] = self._node.create_subscription(found, topic, take, profile, raw=True)
-
-    def _take(self, channel: Channel, data: bytes) -> None:
-        # Not when it was sent: asked for a message's info, the events executor ends with a SystemError (rclpy 9.1.2).
-        if self._waiting_bytes > _WAITING_BYTES or self.failure is not None:
-            self.lost[channel.topic] += 1
-            return
-        self._waiting_bytes += len(data)
-        self._queue.append(Message(channel, time.time_ns(), data))
+        subscription = self._node.create_subscription(found, topic, lambda _: None, profile, raw=True)
+        self._subscriptions[topic] = (channel, subscription)
 
     # --- writing
 

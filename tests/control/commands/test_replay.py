@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs the ROS 2 wheels: pip install 'reflexarc[ros]'")
-NODES = Path(__file__).parents[1] / "nodes"
-sys.path.insert(0, str(NODES))  # for `replayed`, and for the module that it names
+sys.path.insert(
+    0, str(Path(__file__).parents[1] / "nodes")
+)  # for `replayed`, and for the module that it names
 
 from replayed import Recording
 
@@ -17,6 +18,8 @@ from reflexarc.control.nodes.steps import artifact_number, mark_of
 from reflexarc.control.values import Float64Array
 
 pytestmark = pytest.mark.ros
+
+NODES = Path(__file__).parents[1] / "nodes"
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ BEGIN_NS = 1_700_000_000_000_000_000
 def message(number: int, channel: Channel = FLOAT) -> Message:
     """The number-th of 100 per second, in CDR."""
     data = b"\0\1\0\0" + struct.pack("<d", float(number))
-    return Message(channel, BEGIN_NS + number * 10_000_000, data)
+    came_ns = BEGIN_NS + number * 10_000_000
+    return Message(channel, came_ns, came_ns, data)
 
 
 def write(folder: Path, count: int, **limits) -> BagWriter:

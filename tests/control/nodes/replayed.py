@@ -70,9 +70,8 @@ class Recording:
         waiting: list[Step] = []
 
         def put(channel: Channel, index: int, message: object) -> None:
-            bag.write(
-                Message(channel, 1_700_000_000_000_000_000 + index * TICK_NS, serialize_message(message))
-            )
+            came_ns = 1_700_000_000_000_000_000 + index * TICK_NS
+            bag.write(Message(channel, came_ns, came_ns, serialize_message(message)))
 
         for index in range(STEPS):
             if (state := self.inputs[index]) is not None:

@@ -48,6 +48,22 @@ def node(nodes):
     return nodes.add(rclpy.create_node("someone"))
 
 
+@pytest.fixture
+def taker(node):
+    """The recorder's own node, which nothing spins."""
+    taker = rclpy.create_node("taker")
+    yield taker
+    taker.destroy_node()
+
+
+def taken_until(nodes, recorder, is_done) -> None:
+    def takes() -> bool:
+        recorder.take()
+        return is_done()
+
+    nodes.spin_until(takes)
+
+
 def report(name: str, level: int, message: str = "", **figures: str) -> DiagnosticArray:
     entry = Diagnostic(name=name, level=level, message=message, figures=tuple(figures.items()))
     return to_message(Diagnostics(stamp_ns=1, entries=(entry,)))
@@ -61,16 +77,16 @@ def found(nodes, recorder, *topics: str) -> None:
     nodes.spin_until(is_found)
 
 
-def test_messages_are_taken_as_they_are_with_all_that_others_need_to_read_them(nodes, node):
+def test_messages_are_taken_as_they_are_with_all_that_others_need_to_read_them(nodes, node, taker):
     publisher = node.create_publisher(Float64, "number", 10)
     kept = Kept()
-    recorder = Recorder(node, kept)
+    recorder = Recorder(taker, kept)
     recorder.start()
     found(nodes, recorder, "/number")
     nodes.spin_until(publisher.get_subscription_count)
     for number in range(3):
         publisher.publish(Float64(data=float(number)))
-    nodes.spin_until(lambda: len(kept.of("/number")) == 3)
+    taken_until(nodes, recorder, lambda: len(kept.of("/number")) == 3)
     recorder.end()
     assert kept.calls[-1] == "close"
     assert [deserialize_message(m.data, Float64).data for m in kept.of("/number")] == [0, 1, 2]
@@ -82,13 +98,13 @@ def test_messages_are_taken_as_they_are_with_all_that_others_need_to_read_them(n
     assert (qos["reliability"], qos["durability"], qos["liveliness"]) == ("reliable", "volatile", "automatic")
 
 
-def test_it_asks_for_what_is_offered(nodes, node):
+def test_it_asks_for_what_is_offered(nodes, node, taker):
     best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     often = node.create_publisher(Float64, "often", best_effort)
     node.create_publisher(Float64, "once", latched).publish(Float64(data=1.0))
     kept = Kept()
-    recorder = Recorder(node, kept)
+    recorder = Recorder(taker, kept)
     recorder.start()
     found(nodes, recorder, "/often", "/once")
 
@@ -96,16 +112,16 @@ def test_it_asks_for_what_is_offered(nodes, node):
         often.publish(Float64(data=2.0))
         return bool(kept.of("/often") and kept.of("/once"))
 
-    nodes.spin_until(has_both)
+    taken_until(nodes, recorder, has_both)
     recorder.end()
     assert kept.of("/once")[0].channel.is_latched
     assert not kept.of("/often")[0].channel.is_latched
 
 
-def test_an_error_is_told_when_it_begins_and_artifacts_when_they_change(nodes, node):
+def test_an_error_is_told_when_it_begins_and_artifacts_when_they_change(nodes, node, taker):
     publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 50)
     incidents, artifacts, kept = [], [], Kept()
-    recorder = Recorder(node, kept, incidents.append, artifacts.append)
+    recorder = Recorder(taker, kept, incidents.append, artifacts.append)
     recorder.start()
     found(nodes, recorder, "/diagnostics")
     nodes.spin_until(publisher.get_subscription_count)
@@ -119,7 +135,7 @@ def test_an_error_is_told_when_it_begins_and_artifacts_when_they_change(nodes, n
         report("policy", 2, "silent: odometry", artifact="bb"),
     ):
         publisher.publish(message)
-    nodes.spin_until(lambda: len(kept.of("/diagnostics")) == 7)
+    taken_until(nodes, recorder, lambda: len(kept.of("/diagnostics")) == 7)
     recorder.report("asked for")
     recorder.end()
     silent = "policy: silent: odometry"
@@ -127,10 +143,10 @@ def test_an_error_is_told_when_it_begins_and_artifacts_when_they_change(nodes, n
     assert artifacts == [{"policy": "aa"}, {"policy": "bb"}]
 
 
-def test_without_room_it_says_so_and_leaves_what_was_written(nodes, node):
+def test_without_room_it_says_so_and_leaves_what_was_written(nodes, node, taker):
     publisher = node.create_publisher(Float64, "number", 10)
     full = Full()
-    recorder = Recorder(node, full)
+    recorder = Recorder(taker, full)
     recorder.start()
     found(nodes, recorder, "/number")
 
@@ -138,7 +154,7 @@ def test_without_room_it_says_so_and_leaves_what_was_written(nodes, node):
         publisher.publish(Float64(data=1.0))
         return recorder.failure is not None
 
-    nodes.spin_until(has_failed)
+    taken_until(nodes, recorder, has_failed)
     with pytest.raises(
         Exception, match=r"cannot write any more \(No space left on device\); what was written can"
     ):
