@@ -362,6 +362,60 @@ def faults(
 
 
 @app.command()
+def record(
+    flow: RunningOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the bag; without it, one named by flow and time.")
+    ] = None,
+    lasts: Annotated[
+        float | None, typer.Option("--for", help="s; without it, until Ctrl-C or the flow's end.", min=0.1)
+    ] = None,
+    max_mb: Annotated[
+        float, typer.Option("--max-mb", help="For all files; the oldest are dropped.", min=20.0)
+    ] = 4000.0,
+    max_s: Annotated[
+        float | None,
+        typer.Option("--max-s", help="How many s are kept; the oldest files are dropped.", min=1.0),
+    ] = None,
+    ring: Annotated[
+        float | None,
+        typer.Option(
+            "--ring",
+            metavar="SECONDS",
+            help="Keep so much in memory, and write it with what follows when a node reports an error, "
+            "on SIGUSR1, or when the service record/save is called.",
+            min=0.1,
+        ),
+    ] = None,
+) -> None:
+    """Record all topics of a running flow into a bag (MCAP, as rosbag2 writes it)."""
+    with _told():
+        from reflexarc.control.commands.record import run_record
+
+        run_record(flow, out, lasts, max_mb, max_s, ring)
+
+
+@app.command()
+def replay(
+    bag: Annotated[Path, typer.Argument(help="Folder that `record` or rosbag2 made.", show_default=False)],
+    module: Annotated[
+        list[str] | None, typer.Option("--module", help="This one; repeatable. Without it, all of the flow.")
+    ] = None,
+    flow: Annotated[
+        str | None, typer.Option("--flow", help="Name or path of a flow, instead of that in the bag.")
+    ] = None,
+    store: StoreOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Feed a module what it was given in a recording, and compare its outputs bit for bit."""
+    with _told():
+        from reflexarc.control.commands.replay import run_replay
+
+        if not run_replay(bag, module or (), flow, store, json):
+            raise typer.Exit(1)
+
+
+@app.command()
 def usecases(
     folder: Annotated[Path, typer.Argument(help="Folder of use cases.")] = Path("usecases"),
 ) -> None:

@@ -137,6 +137,7 @@ def test_environments_know_little_of_control(source: str) -> None:
     ("library", "homes"),
     [
         ("rclpy", ("control/nodes/",)),
+        ("mcap", ("control/nodes/",)),
         ("torch", ("control/training/",)),
         ("stable_baselines3", ("control/training/", "envs/batched.py", "envs/throughput.py")),
     ],

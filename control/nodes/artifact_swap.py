@@ -60,6 +60,13 @@ class ArtifactSwap:
         """What runs, or None where it is not trained."""
         return self._artifact
 
+    @property
+    def serving(self) -> str | None:
+        """Digest of what made the outputs of the step before `settle`; None where it is not trained."""
+        is_new = self._succession.phase is Phase.WATCHING and self._coming is not None
+        served = self._coming if is_new else self._artifact
+        return None if served is None else served.digest
+
     # --- what the node tells
 
     def configure(

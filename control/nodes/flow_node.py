@@ -97,11 +97,12 @@ class FlowNode(LifecycleNode):
         """Whether the plant waits for the command of each tick."""
         return self.parameters.clock == "lockstep"
 
-    def publish(self, port: str, value: Value) -> None:
-        """Publish a value, and in lock step announce it with the next marker."""
+    def publish(self, port: str, value: Value) -> Any:
+        """Publish a value, and in lock step announce it with the next marker; what was published, or None."""
         message = self.prepare(port, value)
         if message is not None:
             self.send(port, message)
+        return message
 
     def prepare(self, port: str, value: Value) -> Any:
         """The message that carries a value, announced with the next marker; None if none can."""

@@ -44,6 +44,10 @@ class InjectedFault:
         self._wanted = self._injector = None
         self._refuses = _NOT_ACTIVE
 
+    def is_active(self, now_ns: int) -> bool:
+        """Whether what goes out now may not be what the module gives."""
+        return self._injector is not None and self._injector.is_active(now_ns)
+
     def apply(self, outputs: Outputs, now_ns: int) -> Outputs:
         """What really goes out.
 

@@ -31,6 +31,7 @@ from reflexarc.control.nodes.process import host
 from reflexarc.control.nodes.records import StepLog
 from reflexarc.control.nodes.safety_stop import SafetyStop
 from reflexarc.control.nodes.static_frames import publish_frames
+from reflexarc.control.nodes.steps import StepTeller
 from reflexarc.control.succession import Succession
 from reflexarc.control.trace import StepRecord, newest_stamps, output_stamp
 from reflexarc.control.values import Value
@@ -81,6 +82,7 @@ class ModuleNode(FlowNode):
             self._frames = publish_frames(self, self.flow.robot)
         self._inbox = make_inbox(self.flow, spec)
         self._log = StepLog(tuple(spec.inputs))
+        self._steps = StepTeller(self, spec)
         self._departures: Counter[str] = Counter()
         self._told_findings: Mapping[str, str] = {}
         self._watch_inputs(artifacts.get(name))
@@ -109,9 +111,11 @@ class ModuleNode(FlowNode):
         if isinstance(module, Guard) and not self.is_lockstep:
             self._ramp_down(module)
         if hasattr(module, "halt"):
-            self._publish(module.halt(self._now_ns()))
+            now_ns = self._now_ns()
+            self._steps.tell_published(now_ns, self._publish(module.halt(now_ns)))
             if self.is_lockstep:
                 self.finish_tick(self.gate.tick)
+        self._steps.flush()
         directory = self.parameters.run_directory
         if directory is not None:
             self._log.write(directory / f"{self.get_name()}.npz", self.faults())
@@ -121,7 +125,8 @@ class ModuleNode(FlowNode):
         for timer in (self._deadline_timer, self._patience_timer):
             if timer is not None:
                 self.destroy_timer(timer)
-        del self._succession, self._inbox, self._log, self._watches
+        self._steps.close()
+        del self._succession, self._inbox, self._log, self._steps, self._watches
 
     def receive(self, port: str, value: Value) -> None:
         """Take a value in, and step if it was the last one missing."""
@@ -153,6 +158,11 @@ class ModuleNode(FlowNode):
                 {f"{p}: not from its producer": n for p, n in self.gate.strangers.items() if n}
             )
         return self.health.faults(refused, self._inbox.late_steps)
+
+    def publish_health(self) -> None:
+        """Report, and with it the steps that wait, so that none waits long where the flow pauses."""
+        self._steps.flush()
+        super().publish_health()
 
     def figures(self) -> Mapping[str, str]:
         """Which artifact runs, how a swap stands, which of its sources an input reads, whether commands go out."""
@@ -210,8 +220,10 @@ class ModuleNode(FlowNode):
             is_final &= self.is_lockstep
             self._hold_if_asked()
             outputs = self._injected.apply(self._succession.step(inputs, now_ns), now_ns)
-            self._publish(outputs)
+            messages = self._publish(outputs)
             published_ns = time.monotonic_ns()
+            is_altered = self._injected.is_active(now_ns)
+            self._steps.tell(inputs, now_ns, messages, self._swap.serving, is_altered=is_altered)
             if self.parameters.run_directory is not None:  # else nobody would read it, and it grows
                 self._log.append(
                     StepRecord(
@@ -244,6 +256,8 @@ class ModuleNode(FlowNode):
         guard = self._succession.serving
         if self._stop is not None and isinstance(guard, Guard):
             guard.hold(self._stop.reason)
+            if self._stop.reason is not None:
+                self._steps.lose_track()
 
     def _ramp_down(self, guard: Guard) -> None:
         """Bring the robot to rest within its acceleration limit, before the commands end."""
@@ -251,12 +265,13 @@ class ModuleNode(FlowNode):
         until = time.monotonic() + _RAMP_WITHIN_S
         nothing: Inputs = {base_port(port): () for port in self.flow.inputs(self.get_name())}
         while not guard.is_still and time.monotonic() < until:
-            self._publish(guard.step(nothing, self._now_ns()))
+            now_ns = self._now_ns()
+            self._steps.tell_published(now_ns, self._publish(guard.step(nothing, now_ns)))
             time.sleep(guard.period_s)
 
-    def _publish(self, outputs: Outputs) -> None:
-        for port, value in outputs.items():
-            self.publish(port, value)
+    def _publish(self, outputs: Outputs) -> dict[str, Any]:
+        sent = {port: self.publish(port, value) for port, value in outputs.items()}
+        return {port: message for port, message in sent.items() if message is not None}
 
     def _now_ns(self) -> int:
         if self.is_lockstep:
@@ -293,6 +308,7 @@ class ModuleNode(FlowNode):
     def _reset(self, now_ns: int) -> None:
         self._inbox.reset(now_ns)
         self._succession.reset()
+        self._steps.forgot()
         self.health.pause()
 
 

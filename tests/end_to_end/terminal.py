@@ -42,10 +42,10 @@ class Terminal:
         return process.returncode, output, errors
 
     @contextmanager
-    def flow(self, name: str) -> Iterator[None]:
+    def flow(self, name: str, clock: str = "realtime") -> Iterator[None]:
         """The flow, up, and in the end down again, with nothing left."""
         flow = self.start(
-            "sim", "--flow", name, "--clock", "realtime", "--episodes", MANY, "--store", str(self.store)
+            "sim", "--flow", name, "--clock", clock, "--episodes", MANY, "--store", str(self.store)
         )
         try:
             until = time.monotonic() + 60
@@ -63,6 +63,20 @@ class Terminal:
     def note(self) -> RunningFlow | None:
         paths = list(self.folder.glob("reflexarc-*/run.json"))
         return RunningFlow.model_validate_json(paths[0].read_bytes()) if paths else None
+
+    def episodes(self) -> int:
+        """How many are over."""
+        running = self.note()
+        assert running is not None
+        path = running.directory / "episodes.jsonl"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def wait_for_episodes(self, count: int, within_s: float = 120.0) -> None:
+        """Wait until so many more are over."""
+        until, wanted = time.monotonic() + within_s, self.episodes() + count
+        while self.episodes() < wanted:
+            assert time.monotonic() < until
+            time.sleep(0.05)
 
     def figures(self, *nodes: str) -> list[dict[str, str]]:
         running = self.note()
