@@ -218,6 +218,8 @@ class FlowNode(LifecycleNode):
             super().on_deactivate(state)
             raise
         self.is_active = True
+        if self.commands_robot:  # who stands beside it is told at once
+            self.publish_health()
 
     def _deactivate(self, state: LifecycleState) -> None:
         self.is_active = False
@@ -225,6 +227,8 @@ class FlowNode(LifecycleNode):
             self.halt()
         finally:
             super().on_deactivate(state)
+        if self.commands_robot:
+            self.publish_health()
 
     def _cleanup(self) -> None:
         self.destroy_timer(self._health_timer)
