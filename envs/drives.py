@@ -12,7 +12,7 @@ _TOLERANCE = 1e-6
 """By this a command may exceed a limit before it counts as unsafe: the rounding of one addition."""
 
 _LATE_PERIODS = 2
-"""So late a command may come without its successor counting as unsafe: a guard's usual deadline, 20 ms."""
+"""A guard's usual deadline, 20 ms."""
 
 _WATCHDOG_PERIODS = 5
 """After so long without a command the drives come to a stop by themselves, as those of a UR5e do: its controller ends
@@ -30,9 +30,13 @@ class Drives:
         period_ticks: Ticks from one command to the next, as whoever commands reckons with.
         jitter_ticks: By so many ticks a command may come before its time from the start on, since the first one
             may have been that late. In ticks as long as the period there is no before.
+        late_periods: So late a command may come without its successor counting as unsafe.
     """
 
-    def __init__(self, period_ticks: int = 1, jitter_ticks: int = 0) -> None:
+    def __init__(
+        self, period_ticks: int = 1, jitter_ticks: int = 0, late_periods: int = _LATE_PERIODS
+    ) -> None:
+        self._late_ticks = late_periods * period_ticks
         self._period_ticks = period_ticks
         self._per_tick = ACCELERATION_LIMIT * (TICK_S / period_ticks)
         self._jitter_ticks = jitter_ticks
@@ -85,7 +89,7 @@ class Drives:
         late = np.clip(
             self._left_over + self._per_tick * (passed - self._period_ticks),
             0.0,
-            self._per_tick * _LATE_PERIODS * self._period_ticks,
+            self._per_tick * self._late_ticks,
         )
         self._left_over = np.clip(reach - change, 0.0, late)
         self._command, self._fresh = self._fresh, None

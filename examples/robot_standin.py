@@ -42,8 +42,10 @@ from reflexarc.control.nodes.process import host
 from reflexarc.envs.camera import HEIGHT, WIDTH
 from reflexarc.envs.robot import JOINT_NAMES
 
-_SLIP_NS = 12_000_000
-"""It makes up for so little: drawing an image takes some 6 ms. Behind by more, its time passes slower instead."""
+_SLIP_NS = 50_000_000
+"""It makes up for so little, what a busy host and the drawing of images hold it up. Behind by more, its time passes
+slower instead. A ball whose time passes slower than that of the stamps is another ball: what is caught then says
+nothing."""
 
 _CHOICES = {
     "depth_encoding": DEPTH_ENCODINGS,

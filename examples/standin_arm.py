@@ -24,6 +24,9 @@ TICK_NS = round(1e9 * TICK_S / SUBSTEPS)
 """The controller manager of a UR5e runs at 500 Hz (ur_robot_driver, config/ur5e_update_rate.yaml)."""
 
 _FRAME_TICKS = FRAMES.every_ticks * SUBSTEPS
+_LATE_PERIODS = 5
+"""By wall time a busy host holds a guard up for 30 ms and more between its clock and its publisher. So long, 50 ms, the
+drives wait for a command."""
 _ONLY = np.zeros(1, dtype=np.int64)
 
 
@@ -55,7 +58,7 @@ class StandinArm:
 
     def __init__(self, seeds: Sequence[int]) -> None:
         self.task = ArmCatch(1, nthread=1, has_camera=True)
-        self.drives = Drives(period_ticks=SUBSTEPS, jitter_ticks=SUBSTEPS)
+        self.drives = Drives(period_ticks=SUBSTEPS, jitter_ticks=SUBSTEPS, late_periods=_LATE_PERIODS)
         self._seeds = list(seeds)
         self._thrown = 0
         self._tick = 0
