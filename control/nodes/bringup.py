@@ -1,4 +1,4 @@
-"""Bringup: one process per node, up from the actuators back to the sensors, down in reverse.
+"""Bringup: the processes of a flow, up from the actuators back to the sensors, down in reverse.
 
 `run_ros` is the whole of RosRuntime as the command line sees it. The launcher starts the processes, asks them
 for their transitions, and waits for the twin's result; no value of the flow passes through it. Whatever ends
@@ -25,7 +25,7 @@ from reflexarc.control.errors import RuntimeUnavailableError
 from reflexarc.control.flow import Flow
 from reflexarc.control.nodes import Clock
 from reflexarc.control.nodes.children import Children
-from reflexarc.control.nodes.description import TWIN, NodeDescription, describe_flow
+from reflexarc.control.nodes.description import TWIN, NodeDescription, by_process, command_line, describe_flow
 from reflexarc.control.nodes.environment import domain_id, isolated, require_ros, shared_memory_cleaned
 from reflexarc.control.nodes.running import FLOW_FILE, announce
 from reflexarc.control.run_result import Episode, RunResult
@@ -135,11 +135,12 @@ class _Run:
         self._respawns: Counter[str] = Counter()
         self._early_ends: Counter[str] = Counter()
         self._started_at: dict[str, float] = {}
-        """When a module was last started again."""
+        """When a process was last started again."""
         self._phase = "starting"
         self._nodes = {node.name: node for node in nodes}
         self._names = tuple(self._nodes)
         """All nodes, from the actuators back to the sensors."""
+        self._processes = by_process(nodes)
 
     def to_the_end(self, store: Path, domain: int) -> RunResult:
         """Start everything, wait for the twin's result, take everything down."""
@@ -173,19 +174,21 @@ class _Run:
             # A file for each: parsing a long list of seeds takes long where it belongs to another node.
             parameters = json.dumps({node.name: {"ros__parameters": node.parameters}})  # JSON is YAML
             (self._directory / f"{node.name}.yaml").write_text(parameters)
-            self._start_node(node.name)
+        for process in self._processes:
+            self._start_process(process)
 
-    def _start_node(self, name: str, *more: str) -> None:
-        parameters_file = str(self._directory / f"{name}.yaml")
-        arguments = ["--ros-args", "-r", f"__node:={name}", "--params-file", parameters_file, *more]
-        self._children.start(name, self._nodes[name].python_module, arguments)
+    def _start_process(self, process: str, *more: str) -> None:
+        nodes = self._processes[process]
+        names = [node.name for node in nodes]
+        arguments = command_line(nodes, [str(self._directory / f"{name}.yaml") for name in names])
+        self._children.start(process, nodes[0].python_module, [*arguments, *more], names)
 
     def _up(self, client: "LifecycleClient") -> None:
         until = time.monotonic() + _START_WITHIN_S
         while absent := [name for name in self._names if not client.is_up(name)]:
             self._check()
             if time.monotonic() > until:
-                reason = self._children.reason(absent[0])
+                reason = self._reason(absent[0])
                 raise RuntimeUnavailableError(
                     f"{', '.join(absent)} did not come up in {_START_WITHIN_S:.0f} s: {reason}"
                 )
@@ -193,9 +196,7 @@ class _Run:
         for transition in ("configure", "activate"):
             for name in self._names:
                 if not client.change(name, transition, _TRANSITION_WITHIN_S, self._check):
-                    raise RuntimeUnavailableError(
-                        f"{name} cannot {transition}: {self._children.reason(name)}"
-                    )
+                    raise RuntimeUnavailableError(f"{name} cannot {transition}: {self._reason(name)}")
         self._phase = "running"
 
     # --- running
@@ -213,14 +214,14 @@ class _Run:
 
         In lock step nobody can go on without one of them, and nobody at all without the twin.
         """
-        for name in self._children.dead():
+        for process in self._children.dead():
             now = time.monotonic()
-            has_settled = now - self._started_at.get(name, -_SETTLED_S) >= _SETTLED_S
-            self._early_ends[name] = 0 if has_settled else self._early_ends[name] + 1
-            if name != TWIN and self._early_ends[name] < _RESPAWNS:
-                self._respawns[name] += 1
-                self._started_at[name] = now
-                self._start_node(name, "-p", "autostart:=true")
+            has_settled = now - self._started_at.get(process, -_SETTLED_S) >= _SETTLED_S
+            self._early_ends[process] = 0 if has_settled else self._early_ends[process] + 1
+            if process != TWIN and self._early_ends[process] < _RESPAWNS:
+                self._respawns.update(node.name for node in self._processes[process])
+                self._started_at[process] = now
+                self._start_process(process, "-p", "autostart:=true")
 
     def _check(self) -> None:
         if self._signals:
@@ -256,9 +257,16 @@ class _Run:
             if not client.is_up(name):
                 continue
             with suppress(RuntimeUnavailableError):  # it has ended, so there is nothing left to stop
-                client.change(name, "deactivate", left_s, partial(self._children.check, name))
-        self._children.terminate([*others, *commanders])
+                process = self._nodes[name].process
+                client.change(name, "deactivate", left_s, partial(self._children.check, process))
+        last = [self._nodes[name].process for name in commanders]
+        self._children.terminate(
+            [*(process for process in reversed(self._processes) if process not in last), *last]
+        )
         self._children.wait(max(time.monotonic(), begin + _SOON_S) + _END_WITHIN_S)
+
+    def _reason(self, name: str) -> str:
+        return self._children.reason(self._nodes[name].process)
 
     def _result(self) -> RunResult:
         from reflexarc.control.nodes.records import read_steps  # noqa: PLC0415
@@ -269,9 +277,7 @@ class _Run:
         for name in self._flow.modules:
             path = self._directory / f"{name}.npz"
             if not path.exists():
-                raise RuntimeUnavailableError(
-                    f"{name} ended without its records: {self._children.reason(name)}"
-                )
+                raise RuntimeUnavailableError(f"{name} ended without its records: {self._reason(name)}")
             records[name], rejections[name] = read_steps(path)
             if self._respawns[name]:
                 rejections[name] = {**rejections[name], "ended and was started again": self._respawns[name]}

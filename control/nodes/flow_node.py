@@ -33,6 +33,8 @@ __all__ = ["FlowNode"]
 _DISCOVERY_S = 10.0
 """Discovery takes 40 to 90 ms mostly and about 2 s in one of four; the rest is for a loaded machine."""
 
+_TELL_AGAIN_S = 10.0
+
 
 class FlowNode(LifecycleNode):
     """A lifecycle node with the ports of one node of a flow.
@@ -46,6 +48,7 @@ class FlowNode(LifecycleNode):
         super().__init__(default_name)
         NodeParameters.declare(self)
         self.is_active = False
+        self._comes_up_alone = False
         self.refused: Counter[str] = Counter()
         """Values of this node's own that no message can say, by reason."""
 
@@ -148,21 +151,38 @@ class FlowNode(LifecycleNode):
         return self._transition(self._cleanup)
 
     def begin(self) -> None:
-        """Configure and activate, where nobody else does.
+        """Configure, where nobody else does; `come_up` then does the rest.
 
         Raises:
             RuntimeUnavailableError: It cannot.
         """
-        if not self.get_parameter("autostart").value:
+        self._comes_up_alone = bool(self.get_parameter("autostart").value)
+        if self._comes_up_alone:
+            self._require_success(self.trigger_configure())
+
+    def come_up(self) -> None:
+        """Activate as soon as the neighbours are there, where nobody else does.
+
+        It does not wait for them here: they may be in this process, or on a host that is still off.
+
+        Raises:
+            RuntimeUnavailableError: It cannot.
+        """
+        if not self._comes_up_alone or self.is_active:
             return
-        for transition in (self.trigger_configure, self.trigger_activate):
-            if transition() is not TransitionCallbackReturn.SUCCESS:
-                raise RuntimeUnavailableError(f"{self.get_name()}: did not come up; its log says why.")
+        if missing := self._missing_neighbours():
+            self.get_logger().info(f"waits for {', '.join(missing)}", throttle_duration_sec=_TELL_AGAIN_S)
+            return
+        self._require_success(self.trigger_activate())
 
     def end(self) -> None:
         """Stop and hold still before the process ends, if that was not done yet."""
         if self.is_active:
             self.trigger_deactivate()
+
+    def _require_success(self, done: TransitionCallbackReturn) -> None:
+        if done is not TransitionCallbackReturn.SUCCESS:
+            raise RuntimeUnavailableError(f"{self.get_name()}: did not come up; its log says why.")
 
     def _transition(
         self, action: Callable[..., None], *arguments: LifecycleState
@@ -207,6 +227,7 @@ class FlowNode(LifecycleNode):
             super().on_deactivate(state)
             raise
         self.is_active = True
+        self._comes_up_alone = False  # from now on somebody else may stop and start it
 
     def _deactivate(self, state: LifecycleState) -> None:
         self.is_active = False

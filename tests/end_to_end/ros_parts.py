@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from reflexarc.control.deployment import Deployment
 from reflexarc.control.flow import Flow
 from reflexarc.control.module import Inputs, Module, Outputs
 from reflexarc.control.ports import MessageType, PortNeed
@@ -351,3 +352,9 @@ def spot_flow(**changes: Any) -> Flow:
             "modules": {name: {"name": name, **module} for name, module in modules.items()},
         }
     )
+
+
+def deployed(flow: Flow, processes: Mapping[str, Sequence[str]]) -> Flow:
+    """A flow whose modules share processes."""
+    placed = {"processes": {name: {"modules": modules} for name, modules in processes.items()}}
+    return flow.model_copy(update={"deployment": Deployment.model_validate(placed)})
