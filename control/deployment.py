@@ -28,7 +28,7 @@ class Process(BaseModel):
     """Modules whose nodes share a process, and so a core: a hop among them costs half as much.
 
     Args:
-        modules: Names.
+        modules: Names; `twin`, alone in its process, for where the plant is simulated.
         host: Where it runs; None where there is one host only.
     """
 
@@ -54,6 +54,11 @@ class Deployment(BaseModel):
     def process_of(self, module: str) -> str | None:
         """The process that has a module; None for one that the flow file does not know, as a recorder of use cases."""
         return next((name for name, process in self.processes.items() if module in process.modules), None)
+
+    def host_of(self, module: str) -> str | None:
+        """The host that has a module; None if it is in no process, or where there are no hosts."""
+        process = self.process_of(module)
+        return None if process is None else self.processes[process].host
 
     def peers_of(self, host: str) -> Iterator[IPv4Address]:
         """Addresses of the other hosts."""

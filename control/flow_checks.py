@@ -335,12 +335,16 @@ def _deployment(flow: Flow) -> Iterator[Problem]:
             yield Problem(
                 (*keys, name), f"process {name}: its name is lower snake case: files are named by it."
             )
-        if name in _NODES or (name in flow.modules and name not in process.modules):
+        if name in {*_NODES, *flow.modules} - {*process.modules}:
             yield Problem((*keys, name), f"process {name}: has the name of a node that it does not host.")
         yield from _host_of(flow.deployment, name)
         for number, module in enumerate(process.modules):
             at = (*keys, name, "modules", str(number))
-            if module not in flow.modules:
+            if module == "twin" and len(process.modules) == 1:
+                continue
+            if module == "twin":
+                yield Problem(at, f"process {name}: the twin shares its process with no module.")
+            elif module not in flow.modules:
                 hint = did_you_mean(module, flow.modules)
                 yield Problem(at, f"process {name}: there is no module '{module}'. {hint}")
             elif placed.count(module) > 1:

@@ -21,12 +21,19 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from reflexarc.control.artifacts.store import SHIPPED_STORE
-from reflexarc.control.errors import RuntimeUnavailableError
+from reflexarc.control.errors import FlowError, RuntimeUnavailableError, did_you_mean
 from reflexarc.control.flow import Flow
 from reflexarc.control.nodes import Clock
 from reflexarc.control.nodes.children import Children
 from reflexarc.control.nodes.description import TWIN, NodeDescription, by_process, command_line, describe_flow
-from reflexarc.control.nodes.environment import domain_id, isolated, require_ros, shared_memory_cleaned
+from reflexarc.control.nodes.environment import (
+    domain_id,
+    given_domain,
+    isolated,
+    require_address,
+    require_ros,
+    shared_memory_cleaned,
+)
 from reflexarc.control.nodes.running import FLOW_FILE, announce
 from reflexarc.control.run_result import Episode, RunResult
 from reflexarc.control.values import Diagnostic
@@ -34,7 +41,7 @@ from reflexarc.control.values import Diagnostic
 if TYPE_CHECKING:
     from reflexarc.control.nodes.lifecycle import LifecycleClient
 
-__all__ = ["Status", "run_ros"]
+__all__ = ["Status", "run_on_host", "run_ros"]
 
 _START_WITHIN_S = 60.0
 """Five processes import onnxruntime, MuJoCo and rclpy on two cores in some 4 s."""
@@ -43,6 +50,8 @@ _POLL_S = 0.05
 _SETTLED_S = 5.0
 _RESPAWNS = 3
 """A module that ends so often, each time within five seconds of its start, cannot be brought back."""
+_COME_UP = ("-p", "autostart:=true")
+"""Has nodes come up by themselves."""
 _HALT_WITHIN_S = 0.5
 _SOON_S = 1.0
 _END_WITHIN_S = 0.7
@@ -99,11 +108,59 @@ def run_ros(
             nodes = describe_flow(flow, str(directory / FLOW_FILE), clock, store, directory, twin)
             domain = domain_id()
             with isolated(domain, directory):
-                return _Run(flow, clock, directory, children, nodes, signals, on_status).to_the_end(
+                run = _Run(flow, clock, directory, children, nodes, signals, on_status)
+                run.to_the_end(store, domain)
+                return run.result()
+        finally:
+            if not children.has_crashed:  # else its log is worth reading
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def run_on_host(
+    flow: Flow,
+    host: str,
+    on_status: Callable[[Status], None] = lambda status: None,
+    store: Path = SHIPPED_STORE,
+    twin: Mapping[str, Any] | None = None,
+) -> None:
+    """Run what one of a flow's hosts has of it, in real time, until SIGINT, SIGTERM or the last episode of a twin here.
+
+    Nobody oversees the hosts: each node configures itself, waits for its neighbours wherever they are, and begins.
+    All hosts are in one ROS domain, 0 without ROS_DOMAIN_ID as everywhere in ROS 2.
+
+    Args:
+        flow: The flow, with a deployment.
+        host: Name of this host there.
+        on_status: Called when something has changed.
+        store: Folder of the artifacts.
+        twin: Parameters of the twin, where the plant is simulated; it runs on the host that the deployment gives it.
+
+    Raises:
+        FlowError: The flow's deployment has no such host.
+        RuntimeUnavailableError: There is no ROS 2, this machine does not have the host's address, or a node
+            cannot start or ends again and again.
+    """
+    require_ros()
+    hosts = {} if flow.deployment is None else flow.deployment.hosts
+    if flow.deployment is None or host not in hosts:
+        raise FlowError(f"{flow.name}: its deployment has no host '{host}'. {did_you_mean(host, hosts)}")
+    address = str(hosts[host].address)
+    require_address(host, address)
+    with _signals_deferred() as signals, shared_memory_cleaned():
+        directory = Path(tempfile.mkdtemp(prefix="reflexarc-"))
+        children = Children(directory)
+        try:
+            # Only the twin leaves records: nobody would read those of a part, and a robot runs for days.
+            twin = None if twin is None else {**twin, "run_directory": str(directory)}
+            everywhere = describe_flow(flow, str(directory / FLOW_FILE), "realtime", store, twin=twin)
+            nodes = [node for node in everywhere if node.host == host]
+            domain = given_domain() or 0
+            with isolated(domain, directory, address, map(str, flow.deployment.peers_of(host))):
+                _HostRun(flow, "realtime", directory, children, nodes, signals, on_status).to_the_end(
                     store, domain
                 )
         finally:
-            if not children.has_crashed:  # else its log is worth reading
+            if not children.has_crashed:
                 shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -142,7 +199,7 @@ class _Run:
         """All nodes, from the actuators back to the sensors."""
         self._processes = by_process(nodes)
 
-    def to_the_end(self, store: Path, domain: int) -> RunResult:
+    def to_the_end(self, store: Path, domain: int) -> None:
         """Start everything, wait for the twin's result, take everything down."""
         try:
             self._start()
@@ -160,7 +217,6 @@ class _Run:
                 # When all others have ended: processes that leave DDS together sometimes hang in it.
                 self._children.kill()
                 client.close()
-            return self._result()
         except _InterruptedError:
             raise KeyboardInterrupt from None
         finally:
@@ -221,7 +277,7 @@ class _Run:
             if process != TWIN and self._early_ends[process] < _RESPAWNS:
                 self._respawns.update(node.name for node in self._processes[process])
                 self._started_at[process] = now
-                self._start_process(process, "-p", "autostart:=true")
+                self._start_process(process, *_COME_UP)
 
     def _check(self) -> None:
         if self._signals:
@@ -249,7 +305,8 @@ class _Run:
     def _down(self, client: "LifecycleClient", patience_s: float) -> None:
         """Halt the robot, then stop the nodes from the sensors to the actuators, then end the processes."""
         begin = time.monotonic()
-        commanders = {source.node for source in self._flow.plant.inputs.values()}
+        ways_out = {source.node for source in self._flow.plant.inputs.values()}
+        commanders = [name for name in self._names if name in ways_out]
         others = [name for name in reversed(self._names) if name not in commanders]
         for name in (*commanders, *others):
             within_s = min(_HALT_WITHIN_S, patience_s) if name in commanders else patience_s
@@ -268,7 +325,12 @@ class _Run:
     def _reason(self, name: str) -> str:
         return self._children.reason(self._nodes[name].process)
 
-    def _result(self) -> RunResult:
+    def result(self) -> RunResult:
+        """What came of it, once it is over.
+
+        Raises:
+            RuntimeUnavailableError: A node has left no records.
+        """
         from reflexarc.control.nodes.records import read_steps  # noqa: PLC0415
 
         self._read_episodes()
@@ -296,6 +358,16 @@ class _Run:
                 if (digest := dict(report.figures).get("artifact")) is not None
             },
         )
+
+
+class _HostRun(_Run):
+    """What one of several hosts has of a run. Its nodes come up by themselves."""
+
+    def _start_process(self, process: str, *more: str) -> None:
+        super()._start_process(process, *(more or _COME_UP))
+
+    def _up(self, client: "LifecycleClient") -> None:
+        self._phase = "running"
 
 
 def _lifecycle_client(

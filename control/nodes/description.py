@@ -85,6 +85,7 @@ def describe_flow(
         executable="twin_node",
         parameters={**common, "use_sim_time": False, **twin},
         process=TWIN,
+        host=flow.deployment and flow.deployment.host_of(TWIN),
     )
     return (*modules, plant)
 
@@ -112,11 +113,11 @@ def command_line(nodes: Sequence[NodeDescription], parameter_files: Sequence[str
 
 
 def _module(flow: Flow, name: str, parameters: Mapping[str, Any]) -> NodeDescription:
-    process = None if flow.deployment is None else flow.deployment.process_of(name)
+    deployment = flow.deployment
     return NodeDescription(
         name=name,
         executable="module_node",
         parameters=parameters,
-        process=process or name,
-        host=None if process is None else flow.deployment.processes[process].host,
+        process=(deployment and deployment.process_of(name)) or name,
+        host=deployment and deployment.host_of(name),
     )
