@@ -49,7 +49,9 @@ class Hosts:
         self._prefix = prefix
         self._processes: list[subprocess.Popen[str]] = []
 
-    def start(self, host: str, python: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[str]":
+    def start(
+        self, host: str, python: Sequence[str], environment: Mapping[str, str]
+    ) -> "subprocess.Popen[str]":
         """Start Python on a host; it ends at the latest with the hosts."""
         command = ["ip", "netns", "exec", self._namespace(host), sys.executable, *python]
         process = subprocess.Popen(

@@ -37,6 +37,7 @@ class SpotPlant:
 
     def __init__(self, flow: Flow) -> None:
         self.tick_ns = flow.tick_ns
+        self._ticks = int(flow.plant.parameters.get("ticks", TICKS))
         self._digest = hashlib.sha256()
         self._ticks_left = 0
         self._camera_info_due = True
@@ -52,7 +53,7 @@ class SpotPlant:
         self._velocity = np.zeros(6)
         self._spot = self._random.uniform((10, 10), (WIDTH - 10, HEIGHT - 10))
         self._drift = self._random.uniform(-0.5, 0.5, 2)
-        self._ticks_left = TICKS
+        self._ticks_left = self._ticks
         self._first_tick_ns = now_ns
         self._errors: list[float] = []
         self._unsafe = 0
