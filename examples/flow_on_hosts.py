@@ -32,12 +32,12 @@ class Seen:
     """What has been seen so far; times are of the monotonic clock, which all hosts here share.
 
     Args:
-        commands: (time, greatest speed of a joint) of each command to the plant.
+        commands: (time, greatest speed of a joint, flow time) of each command to the plant.
         wanted: Time of each command to the guard.
         reports: (time, node, its figures) of each health report.
     """
 
-    commands: list[tuple[float, float]] = field(default_factory=list)
+    commands: list[tuple[float, float, float]] = field(default_factory=list)
     wanted: list[float] = field(default_factory=list)
     reports: list[tuple[float, str, Mapping[str, str]]] = field(default_factory=list)
 
@@ -53,15 +53,20 @@ class Seen:
 
     def moves(self, since: float) -> bool:
         """Whether the plant was told to move after this time."""
-        return any(speed > 0 for at, speed in self.commands if at > since)
+        return any(speed > 0 for at, speed, _ in self.commands if at > since)
 
-    def still_at(self, since: float) -> float | None:
-        """From when on all commands after this time were to stand still; None where they are not."""
-        after = [(at, speed) for at, speed in self.commands if at > since]
+    def still_at(self, since: float) -> tuple[float, float] | None:
+        """From when on all commands after this time were to stand still, and the flow time; None where they are not."""
+        after = [command for command in self.commands if command[0] > since]
         if not after or after[-1][1] > 0:
             return None
-        moved = [index for index, (_, speed) in enumerate(after) if speed > 0]
-        return after[moved[-1] + 1 if moved else 0][0]
+        moved = [index for index, (_, speed, _) in enumerate(after) if speed > 0]
+        at, _, flow_s = after[moved[-1] + 1 if moved else 0]
+        return at, flow_s
+
+    def flow_time(self, at: float) -> float:
+        """Flow time of the last command before a time."""
+        return max(flow_s for then, _, flow_s in self.commands if then <= at)
 
 
 class FlowOnHosts:
@@ -121,6 +126,8 @@ def flow_on_hosts(
 
 def _watch(flow: Flow, host: str) -> None:
     from diagnostic_msgs.msg import DiagnosticArray  # noqa: PLC0415 the launcher starts without ROS 2
+    from rclpy.qos import qos_profile_sensor_data  # noqa: PLC0415
+    from rosgraph_msgs.msg import Clock  # noqa: PLC0415
     from std_msgs.msg import Float64MultiArray  # noqa: PLC0415
     from trajectory_msgs.msg import JointTrajectory  # noqa: PLC0415
 
@@ -129,6 +136,11 @@ def _watch(flow: Flow, host: str) -> None:
 
     def tell(*what: object) -> None:
         print(json.dumps([time.monotonic(), *what]), flush=True)
+
+    flow_s = [0.0]
+
+    def take_clock(message: Clock) -> None:
+        flow_s[0] = message.clock.sec + message.clock.nanosec * 1e-9
 
     def tell_health(message: DiagnosticArray) -> None:
         for status in message.status:
@@ -146,10 +158,11 @@ def _watch(flow: Flow, host: str) -> None:
         node.create_subscription(
             Float64MultiArray,
             flow.port(command).topic,
-            lambda message: tell("command", max(map(abs, message.data))),
+            lambda message: tell("command", max(map(abs, message.data)), flow_s[0]),
             10,
         )
         node.create_subscription(JointTrajectory, flow.port(wanted).topic, lambda message: tell("wanted"), 10)
+        node.create_subscription(Clock, "/clock", take_clock, qos_profile_sensor_data)
         node.create_subscription(DiagnosticArray, "/diagnostics", tell_health, 50)
         while True:
             executor.spin_once(timeout_sec=0.1)

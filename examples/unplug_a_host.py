@@ -10,8 +10,9 @@ are network namespaces with a cable each to one switch, so this needs root. In t
 - `brain` is unplugged: the guard gets no commands any more, and brings the robot to a stop;
 - `arm` is unplugged: the same, seen from the other end.
 
-Measured beside the plant: the longest time without a command to the guard, and the time until all commands to the
-plant are to stand still, both from the cut; and the time from plugging in until the first new command to the guard.
+Measured beside the plant: the longest time without a command to the guard; the time from the cut until all commands
+to the plant are to stand still, by the wall clock and by the flow's, which a twin slows down that has no time; and the
+time from plugging in until the first new command to the guard.
 """
 
 import argparse
@@ -92,6 +93,7 @@ def cut(made: Hosts, running: FlowOnHosts, host: str, seconds: float) -> dict[st
     begin = time.monotonic()
     made.unplug(host)
     time.sleep(seconds)
+    still = seen.still_at(begin)
     end = time.monotonic()
     made.plug(host)
     running.wait_for(
@@ -99,14 +101,15 @@ def cut(made: Hosts, running: FlowOnHosts, host: str, seconds: float) -> dict[st
     )
     during = [at for at in seen.wanted if begin - 0.1 < at < end]
     silence = max(b - a for a, b in pairwise([*during, end]))
-    still = [at for at, speed in seen.commands if begin < at < end and speed == 0]
-    moved = [at for at, speed in seen.commands if begin < at < end and speed > 0]
+    reads = [
+        figures.get("odometry_source") for at, name, figures in seen.reports if name == "policy" and at < end
+    ]
     return {
         "host": host,
-        "longest_silence_of_the_policy_ms": round(1e3 * silence, 1),
-        "last_motion_ms": round(1e3 * (moved[-1] - begin), 1) if moved else 0.0,
-        "stands_still": bool(still),
-        "commands_to_the_plant": len(still) + len(moved),
+        "longest_silence_ms": round(1e3 * silence, 1),
+        "still_after_ms": None if still is None else round(1e3 * (still[0] - begin), 1),
+        "still_after_flow_ms": None if still is None else round(1e3 * (still[1] - seen.flow_time(begin)), 1),
+        "policy_reads": reads[-1],
         "back_after_ms": round(1e3 * (next(at for at in seen.wanted if at > end) - end), 1),
     }
 

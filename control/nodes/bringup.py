@@ -274,8 +274,9 @@ class _Run:
             now = time.monotonic()
             has_settled = now - self._started_at.get(process, -_SETTLED_S) >= _SETTLED_S
             self._early_ends[process] = 0 if has_settled else self._early_ends[process] + 1
-            if process != TWIN and self._early_ends[process] < _RESPAWNS:
-                self._respawns.update(node.name for node in self._processes[process])
+            names = [node.name for node in self._processes[process]]
+            if TWIN not in names and self._early_ends[process] < _RESPAWNS:
+                self._respawns.update(names)
                 self._started_at[process] = now
                 self._start_process(process, *_COME_UP)
 

@@ -80,12 +80,13 @@ def describe_flow(
     modules = tuple(_module(flow, name, parameters) for name in reversed(flow.order))
     if twin is None:
         return modules
+    process, host = _place(flow, TWIN)
     plant = NodeDescription(
         name=TWIN,
         executable="twin_node",
         parameters={**common, "use_sim_time": False, **twin},
-        process=TWIN,
-        host=flow.deployment and flow.deployment.host_of(TWIN),
+        process=process,
+        host=host,
     )
     return (*modules, plant)
 
@@ -113,11 +114,14 @@ def command_line(nodes: Sequence[NodeDescription], parameter_files: Sequence[str
 
 
 def _module(flow: Flow, name: str, parameters: Mapping[str, Any]) -> NodeDescription:
-    deployment = flow.deployment
+    process, host = _place(flow, name)
     return NodeDescription(
-        name=name,
-        executable="module_node",
-        parameters=parameters,
-        process=(deployment and deployment.process_of(name)) or name,
-        host=deployment and deployment.host_of(name),
+        name=name, executable="module_node", parameters=parameters, process=process, host=host
     )
+
+
+def _place(flow: Flow, node: str) -> tuple[str, str | None]:
+    """Process and host of a node; without a deployment a process of its own, here."""
+    if flow.deployment is None:
+        return node, None
+    return flow.deployment.process_of(node) or node, flow.deployment.host_of(node)

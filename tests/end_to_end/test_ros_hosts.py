@@ -48,7 +48,7 @@ def lab():
 def stands_still(running, since: float) -> bool:
     """Whether nothing but standing still was commanded for a second."""
     begin = running.seen.still_at(since)
-    return begin is not None and running.seen.commands[-1][0] - begin > 1.0
+    return begin is not None and running.seen.commands[-1][0] - begin[0] > 1.0
 
 
 @pytest.mark.parametrize("host", ["brain", "head"])
