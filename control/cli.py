@@ -41,6 +41,9 @@ RealTimeFactorOption = Annotated[
         max=1.0,
     ),
 ]
+RunningOption = Annotated[
+    str | None, typer.Option("--flow", help="Name of the running flow, if there is more than one.")
+]
 UseCasesOption = Annotated[
     Path | None,
     typer.Option("--usecases", help="Keep in this folder what one approach made of what others agreed on."),
@@ -77,6 +80,55 @@ def sim(
 
         kept = None if usecases is None else UseCases(usecases, usecases_mb)
         run_sim(flow, episodes, clock, real_time_factor, seed, json, store, kept)
+
+
+@app.command()
+def deploy(
+    robot: Annotated[
+        str, typer.Option("--robot", help="Name of a robot that ships, or path of a robot file.")
+    ],
+    flow: FlowOption = "arm_catch",
+    check: Annotated[
+        bool, typer.Option("--check", help="Only look whether the robot's topics are as they must be.")
+    ] = False,
+    activate: Annotated[
+        bool, typer.Option("--activate", help="Let the robot move as soon as all is up.")
+    ] = False,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            "--host", help="Which host of the flow's deployment this is; it starts that host's part."
+        ),
+    ] = None,
+    store: StoreOption = None,
+) -> None:
+    """Run a flow beside a robot's own drivers, until Ctrl-C; it moves nothing until `activate`."""
+    with _told():
+        from reflexarc.control.commands.deploy import run_deploy
+        from reflexarc.control.commands.deploy_check import run_check
+
+        if not check:
+            run_deploy(flow, robot, store, activate=activate, host=host)
+        elif not run_check(flow, robot, host):
+            raise typer.Exit(1)
+
+
+@app.command()
+def activate(flow: RunningOption = None) -> None:
+    """Let the guard of a deployed flow command its robot."""
+    with _told():
+        from reflexarc.control.commands.activate import run_activate
+
+        run_activate(flow, is_to_move=True)
+
+
+@app.command()
+def deactivate(flow: RunningOption = None) -> None:
+    """Bring the robot of a deployed flow to rest, and command it no more."""
+    with _told():
+        from reflexarc.control.commands.activate import run_activate
+
+        run_activate(flow, is_to_move=False)
 
 
 @app.command("eval")
@@ -267,9 +319,7 @@ def swap(
             show_default=False,
         ),
     ] = None,
-    flow: Annotated[
-        str | None, typer.Option("--flow", help="Name of the running flow, if there is more than one.")
-    ] = None,
+    flow: RunningOption = None,
     store: Annotated[
         Path | None,
         typer.Option("--store", help="Folder of artifacts, to make sure that the flow runs from it."),
@@ -295,9 +345,7 @@ def inject(
         typer.Option("--magnitude", help="How bad: s, a share, or the unit of the output.", min=1e-9),
     ] = None,
     seed: SeedOption = 0,
-    flow: Annotated[
-        str | None, typer.Option("--flow", help="Name of the running flow, if there is more than one.")
-    ] = None,
+    flow: RunningOption = None,
 ) -> None:
     """Let a module of a running flow go wrong, on purpose."""
     with _told():
@@ -310,9 +358,7 @@ def inject(
 
 @app.command()
 def faults(
-    flow: Annotated[
-        str | None, typer.Option("--flow", help="Name of the running flow, if there is more than one.")
-    ] = None,
+    flow: RunningOption = None,
 ) -> None:
     """Say what the nodes of a running flow have counted, and who departs from whom now."""
     with _told():

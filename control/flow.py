@@ -14,6 +14,7 @@ from reflexarc.control.deployment import Deployment
 from reflexarc.control.errors import FlowError
 from reflexarc.control.ports import MessageType, Port
 from reflexarc.control.redundancy.members import VOTER
+from reflexarc.control.robot import Robot
 
 __all__ = ["PLANT", "Flow", "ModuleSpec", "PlantSpec", "Source", "TrainingSpec"]
 
@@ -112,7 +113,15 @@ class ModuleSpec(BaseModel):
 
 
 class Flow(BaseModel):
-    """A flow, as a flow file declares it."""
+    """A flow, as a flow file declares it, and the robot that it is deployed to, if any.
+
+    Args:
+        name: Its name.
+        plant: What closes the loop.
+        modules: By name.
+        robot: What the plant's drivers really give and take; None where the twin is the plant. It is no part of the
+            plant, whose declaration trainings depend on.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -120,11 +129,17 @@ class Flow(BaseModel):
     plant: PlantSpec
     modules: dict[str, ModuleSpec] = Field(min_length=1)
     deployment: Deployment | None = None
+    robot: Robot | None = None
 
     @property
     def tick_ns(self) -> int:
         """Length of a tick, in ns."""
         return round(1e9 / self.plant.rate_hz)
+
+    @property
+    def commanders(self) -> tuple[str, ...]:
+        """The modules that command the plant: its guards."""
+        return tuple(dict.fromkeys(source.node for source in self.plant.inputs.values()))
 
     def latency_ticks(self, node: str) -> int:
         """Declared latency of a node's outputs, in ticks; the plant senses without any."""

@@ -4,7 +4,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,8 +15,9 @@ from reflexarc.control.kinematics import DenavitHartenberg
 from reflexarc.control.modules import module_class
 from reflexarc.control.modules.guard import Guard, GuardParameters, Workspace
 from reflexarc.control.ports import MessageType, Port, PortNeed
+from reflexarc.control.yaml_file import Problem
 
-__all__ = ["Problem", "check_flow"]
+__all__ = ["check_flow"]
 
 _WHOLE = 1e-6
 """How far a ratio of rates may be from a whole number: rates are written with a few digits."""
@@ -40,13 +40,6 @@ _GUARD_PARAMETERS: Mapping[tuple[str, ...], type[BaseModel]] = {
 }
 
 _JOINT_TYPES = (MessageType.JOINT_STATE, MessageType.JOINT_TRAJECTORY, MessageType.FLOAT64_ARRAY)
-
-
-class Problem(NamedTuple):
-    """Something wrong, and the keys of the flow file that lead to it."""
-
-    keys: tuple[str, ...]
-    message: str
 
 
 def check_flow(flow: Flow) -> list[Problem]:

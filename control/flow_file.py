@@ -1,23 +1,20 @@
 """Flow file: YAML to a checked `Flow`. Every problem is said with file and line, all of them at once."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
-
-import yaml
-from pydantic import BaseModel, ValidationError
-from yaml.constructor import SafeConstructor
+from typing import Any
 
 from reflexarc.control.deployment import Deployment
-from reflexarc.control.errors import FlowError, ReflexarcError, did_you_mean
+from reflexarc.control.errors import ReflexarcError
 from reflexarc.control.fallback import SEPARATOR, fallback_port
 from reflexarc.control.flow import PLANT, Flow, ModuleSpec, PlantSpec, Source, TrainingSpec
-from reflexarc.control.flow_checks import Problem, check_flow
+from reflexarc.control.flow_checks import check_flow
 from reflexarc.control.module import Module
 from reflexarc.control.modules import module_class
 from reflexarc.control.ports import Port
 from reflexarc.control.redundancy.members import Redundancy, member_name, write_out
+from reflexarc.control.yaml_file import Keys, YamlReader, known_names, read_yaml
 
 __all__ = ["FLOWS", "known_flows", "load_flow"]
 
@@ -30,13 +27,10 @@ _FLOW_NAME = r"[a-z][a-z0-9_]*"
 _NOT_OF_A_JOB = ("name", "artifact", "training", "patience_s")
 """What the approaches of a job have, each its own, or the voter."""
 
-_Model = TypeVar("_Model", bound=BaseModel)
-_Keys = tuple[str, ...]
-
 
 def known_flows() -> list[str]:
     """Names of the flows that come with the project."""
-    return sorted(path.stem for path in FLOWS.glob("*.yaml"))
+    return known_names(FLOWS)
 
 
 def load_flow(name_or_path: str) -> Flow:
@@ -48,43 +42,22 @@ def load_flow(name_or_path: str) -> Flow:
     Raises:
         FlowError: There is no such file, or something in it is wrong: one line per problem.
     """
-    path = Path(name_or_path) if name_or_path.endswith((".yaml", ".yml")) else FLOWS / f"{name_or_path}.yaml"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        hint = did_you_mean(path.stem, known_flows())
-        raise FlowError(f"{name_or_path}: no such flow ({error.strerror}: {path}). {hint}") from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise FlowError(f"{path}:{line}: not UTF-8. Save the file as text in that encoding.") from None
+    path, text = read_yaml(name_or_path, FLOWS, "flow")
     return _Reader(path, text).flow()
 
 
-class _Reader:
-    """Reads one file and remembers on which line each key stands."""
+class _Reader(YamlReader):
+    """Reads one flow file."""
 
     def __init__(self, path: Path, text: str) -> None:
-        self._path = path
-        self._lines: dict[_Keys, int] = {(): 1}
-        self._problems: list[Problem] = []
-        self._written_in: dict[str, tuple[_Keys, ...]] = {}
-        try:
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-            if root is None:
-                raise FlowError(f"{path}:1: the file is empty. `reflexarc graph` draws one that is not.")
-            if not isinstance(root, yaml.MappingNode):
-                raise FlowError(f"{path}:1: a flow file is a mapping with the keys flow, plant and modules.")
-            self._remember(root, ())
-            self._data = yaml.safe_load(text)
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            context = f"{error.context}, " if error.context else ""
-            raise FlowError(f"{path}:{line}: not YAML: {context}{error.problem}.") from None
-        except yaml.reader.ReaderError as error:
-            line = text.count("\n", 0, error.position) + 1
-            raise FlowError(f"{path}:{line}: not YAML: {error.reason} (U+{error.character:04X}).") from None
-        except RecursionError:
-            raise FlowError(f"{path}:1: nested too deep, or an anchor that holds itself.") from None
+        self._written_in: dict[str, tuple[Keys, ...]] = {}
+        super().__init__(
+            path,
+            text,
+            "flow file",
+            "flow, plant and modules",
+            hint="`reflexarc graph` draws one that is not",
+        )
 
     def flow(self) -> Flow:
         """The flow, or one error with all problems."""
@@ -165,7 +138,7 @@ class _Reader:
             given["artifact"] = name
         return self._model(ModuleSpec, given, keys, name)
 
-    def _class(self, kind: str, keys: _Keys, name: str) -> type[Module] | None:
+    def _class(self, kind: str, keys: Keys, name: str) -> type[Module] | None:
         try:
             found = module_class(kind)
         except ReflexarcError as error:
@@ -181,7 +154,7 @@ class _Reader:
             )
         return None
 
-    def _ports(self, content: Mapping[str, Any], keys: _Keys, node: str) -> dict[str, Any]:
+    def _ports(self, content: Mapping[str, Any], keys: Keys, node: str) -> dict[str, Any]:
         outputs = {
             str(name): self._model(Port, port, (*keys, "outputs", str(name)), f"{node}.{name}")
             for name, port in self._mapping(content.get("outputs"), (*keys, "outputs")).items()
@@ -194,7 +167,7 @@ class _Reader:
             "inputs": {name: source for name, source in inputs.items() if source is not None},
         }
 
-    def _sources(self, port: str, content: Any, keys: _Keys, node: str) -> dict[str, Source | None]:
+    def _sources(self, port: str, content: Any, keys: Keys, node: str) -> dict[str, Source | None]:
         """The sources of one input, by the ports at which they are connected: its own, and those to fall back to."""
         who = f"{node}.{port}"
         if SEPARATOR in port:
@@ -220,7 +193,7 @@ class _Reader:
             for number, other in enumerate(others, start=1)
         }
 
-    def _source(self, content: Any, keys: _Keys, who: str) -> Source | None:
+    def _source(self, content: Any, keys: Keys, who: str) -> Source | None:
         expect: dict[str, Any] = {}
         if isinstance(content, Mapping):
             expect = self._mapping(content, keys, ("source", "type", "shape", "unit", "frame"))
@@ -231,92 +204,6 @@ class _Reader:
             return None
         return Source(node=node, port=port, expect=expect)
 
-    def _mapping(self, content: Any, keys: _Keys, allowed: tuple[str, ...] | None = None) -> dict[str, Any]:
-        """A mapping whose keys are all known."""
-        who = ".".join(keys) or "flow file"
-        if content is None:
-            content = {}
-        if not isinstance(content, Mapping):
-            self._problem(keys, f"{who}: {content!r}, expected a mapping.")
-            return {}
-        for key in content:
-            if allowed is not None and key not in allowed:
-                self._problem(
-                    (*keys, str(key)), f"{who}: unknown key '{key}'. {did_you_mean(str(key), allowed)}"
-                )
-        return {str(key): value for key, value in content.items() if allowed is None or key in allowed}
-
-    def _model(self, model: type[_Model], content: Any, keys: _Keys, who: str) -> _Model | None:
-        try:
-            return model.model_validate(content)
-        except ValidationError as error:
-            for entry in error.errors():
-                where = tuple(str(part) for part in entry["loc"])
-                if entry["type"] == "extra_forbidden":
-                    hint = f" {did_you_mean(where[0], model.model_fields)}" if len(where) == 1 else ""
-                    message = f"{who}: unknown key '{'.'.join(where)}'.{hint}"
-                elif not where:
-                    message = f"{who}: {entry['input']!r}, expected a mapping."
-                elif entry["type"] == "missing":
-                    message = f"{who}: key '{'.'.join(where)}' is missing."
-                else:
-                    message = f"{who}: {'.'.join(where)} is {entry['input']!r}: {entry['msg']}."
-                self._problem((*keys, *where), message)
-            return None
-
-    def _remember(self, node: yaml.Node, keys: _Keys) -> None:
-        if isinstance(node, yaml.MappingNode):
-            seen: dict[str, int] = {}
-            for key, value in node.value:
-                if not isinstance(key, yaml.ScalarNode):
-                    continue  # which YAML allows and `safe_load` refuses
-                self._try(key)
-                line = key.start_mark.line + 1
-                if key.value in seen:
-                    self._lines[(*keys, key.value)] = line
-                    self._problem(
-                        (*keys, key.value),
-                        f"{'.'.join((*keys, key.value))}: named twice, first on line {seen[key.value]}.",
-                    )
-                seen[key.value] = line
-                self._lines[(*keys, key.value)] = line
-                self._remember(value, (*keys, key.value))
-        elif isinstance(node, yaml.SequenceNode):
-            for index, value in enumerate(node.value):
-                self._lines[(*keys, str(index))] = value.start_mark.line + 1
-                self._remember(value, (*keys, str(index)))
-        else:
-            self._try(node)
-
-    def _try(self, node: yaml.Node) -> None:
-        """Refuse, with its line, what `safe_load` would raise errors of Python's own for: a 13th month, `!!int x`."""
-        try:
-            SafeConstructor().construct_object(node)
-        except (ValueError, LookupError, AttributeError):
-            line, kind = node.start_mark.line + 1, node.tag.rpartition(":")[2]
-            raise FlowError(f"{self._path}:{line}: {node.value!r} is not a {kind}.") from None
-
-    def _problem(self, keys: _Keys, message: str) -> None:
-        self._problems.append(Problem(keys, message))
-
-    def _raise_if_any(self) -> None:
-        if self._problems:
-            raise FlowError("\n".join(self._said()))
-
-    def _said(self) -> Iterator[str]:
-        for problem in sorted(self._problems, key=lambda problem: self._line(problem.keys)):
-            message = " ".join(problem.message.splitlines())  # a key may have more than one
-            yield f"{self._path}:{self._line(problem.keys)}: {message}"
-
-    def _line(self, keys: _Keys) -> int:
-        """Line of the longest known part of a key path; of a member that of its approach, then that of its job."""
-        places = self._written_in.get(keys[1], ()) if keys[:1] == ("modules",) and len(keys) > 1 else ()
-        for length in range(len(keys), 2, -1):
-            for place in places:
-                if (*place, *keys[2:length]) in self._lines:
-                    return self._lines[(*place, *keys[2:length])]
-        if keys not in self._lines and places:
-            return self._lines[places[0]]
-        while keys not in self._lines:
-            keys = keys[:-1]
-        return self._lines[keys]
+    def _places(self, keys: Keys) -> tuple[Keys, ...]:
+        """A member of a job stands in its approach, and in the job."""
+        return self._written_in.get(keys[1], ()) if keys[:1] == ("modules",) and len(keys) > 1 else ()

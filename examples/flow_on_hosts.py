@@ -131,7 +131,7 @@ def _watch(flow: Flow, host: str) -> None:
     from std_msgs.msg import Float64MultiArray  # noqa: PLC0415
     from trajectory_msgs.msg import JointTrajectory  # noqa: PLC0415
 
-    from reflexarc.control.nodes.environment import given_domain, isolated  # noqa: PLC0415
+    from reflexarc.control.nodes.environment import among_hosts  # noqa: PLC0415
     from reflexarc.control.nodes.module_client import guest  # noqa: PLC0415
 
     def tell(*what: object) -> None:
@@ -148,11 +148,9 @@ def _watch(flow: Flow, host: str) -> None:
 
     ((_, command),) = flow.plant.inputs.items()
     wanted = flow.modules[command.node].inputs["command"]
-    assert flow.deployment is not None
-    address, peers = str(flow.deployment.hosts[host].address), map(str, flow.deployment.peers_of(host))
     with (
         tempfile.TemporaryDirectory() as folder,
-        isolated(given_domain() or 0, Path(folder), address, peers),
+        among_hosts(flow.name, flow.deployment, host, Path(folder)),
         guest("eye") as (node, executor),
     ):
         node.create_subscription(
@@ -163,7 +161,7 @@ def _watch(flow: Flow, host: str) -> None:
         )
         node.create_subscription(JointTrajectory, flow.port(wanted).topic, lambda message: tell("wanted"), 10)
         node.create_subscription(Clock, "/clock", take_clock, qos_profile_sensor_data)
-        node.create_subscription(DiagnosticArray, "/diagnostics", tell_health, 50)
+        node.create_subscription(DiagnosticArray, "diagnostics", tell_health, 50)
         while True:
             executor.spin_once(timeout_sec=0.1)
 

@@ -25,6 +25,8 @@ LAYERS = (
         "control/kinematics.py",
         "control/seeds.py",
         "control/ports.py",
+        "control/robot.py",
+        "control/yaml_file.py",
     ),
     ("control/contracts.py", "control/quantities.py", "control/redundancy/"),
     (
@@ -38,7 +40,13 @@ LAYERS = (
     ("control/artifacts/store.py", "control/drawing.py"),
     ("control/artifacts/agreement.py", "control/artifacts/history.py"),
     ("control/modules/",),
-    ("control/flow_checks.py", "control/flow_file.py"),
+    (
+        "control/flow_checks.py",
+        "control/flow_file.py",
+        "control/robot_adapter.py",
+        "control/robot_checks.py",
+        "control/robot_file.py",
+    ),
     ("control/inbox.py", "control/succession.py", "control/trace.py", "control/run_result.py"),
     ("control/local.py", "control/report.py"),
     ("control/campaign.py",),

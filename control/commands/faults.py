@@ -38,7 +38,7 @@ def run_faults(flow: str | None) -> None:
         def take(line: Diagnostic) -> None:
             newest[line.name] = line
 
-        with guest("faults") as (node, executor):
+        with guest("faults", running.namespace) as (node, executor):
             client = ModuleClient(node, executor, on_line=take)
             until = time.monotonic() + _LISTEN_S
             while time.monotonic() < until:

@@ -58,7 +58,7 @@ def run_inject(module: str, fault: Fault, flow: str | None) -> None:
             from reflexarc.control.nodes.injected_fault import PARAMETER
             from reflexarc.control.nodes.module_client import ModuleClient, guest
 
-            with guest("inject") as (node, executor):
+            with guest("inject", running.namespace) as (node, executor):
                 refused = ModuleClient(node, executor).set_parameter(
                     module, PARAMETER, fault.model_dump_json()
                 )

@@ -15,7 +15,7 @@ from reflexarc.control.nodes.description import TWIN
 from reflexarc.control.report import mean_score
 from reflexarc.control.run_result import Episode
 
-__all__ = ["run_sim", "score_line", "status_table"]
+__all__ = ["node_table", "run_sim", "score_line", "status_table"]
 
 _LEVELS = ("[green]ok[/]", "[yellow]warning[/]", "[red]error[/]", "[red]stale[/]")
 """By level of diagnostic_msgs/DiagnosticStatus."""
@@ -63,7 +63,18 @@ def status_table(nodes: Sequence[str], status: Status, episodes: int) -> Table:
         status: How the run stands.
         episodes: How many there will be.
     """
-    table = Table(title=status.phase, caption=score_line(status.episodes, episodes))
+    return node_table(nodes, status, score_line(status.episodes, episodes))
+
+
+def node_table(nodes: Sequence[str], status: Status, caption: str) -> Table:
+    """Rate, latency and health of each node.
+
+    Args:
+        nodes: Names, in the order data passes.
+        status: How the run stands.
+        caption: What stands below.
+    """
+    table = Table(title=status.phase, caption=caption)
     table.add_column("node")
     for column in ("steps/s", "step p50", "step p99"):
         table.add_column(column, justify="right")

@@ -53,7 +53,7 @@ def run_swap(module: str, digest: str | None, flow: str | None, store: Path | No
     with shared_memory_cleaned(), joined(running.environment, running.directory):
         from reflexarc.control.nodes.module_client import ModuleClient, guest
 
-        with guest("swap") as (node, executor):
+        with guest("swap", running.namespace) as (node, executor):
             ModuleClient(node, executor, check).swap(module, wanted, tell)
 
 

@@ -2,7 +2,8 @@
 
 It lets through what the joints may do, slows down what they may not, and brings the robot to a stop on any
 doubt: a command that is silent, stale or not finite, joints that are not measured, a tool that would leave
-its workspace. A stop is a ramp at the acceleration limit, since a jump to zero would break that limit.
+its workspace, somebody who wants it to stop. A stop is a ramp at the acceleration limit, since a jump to zero
+would break that limit.
 """
 
 from collections.abc import Mapping
@@ -111,6 +112,7 @@ class Guard(Module):
         self._velocity_limit = np.array(limits.velocity_limit)
         self._acceleration_limit = np.array(limits.acceleration_limit)
         self._staleness_ns = round(limits.staleness_s * 1e9)
+        self._held: str | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -138,6 +140,20 @@ class Guard(Module):
         self._output, self._output_ns = output, now_ns
         return self._outputs(output, now_ns)
 
+    @property
+    def period_s(self) -> float:
+        """Time between two commands."""
+        return 1.0 / self._limits.rate_hz
+
+    @property
+    def is_still(self) -> bool:
+        """Whether the last command was to stand still."""
+        return not self._output.any()
+
+    def hold(self, reason: str | None) -> None:
+        """Stand still from the next step on, whatever comes, for a reason from outside; None alone ends it."""
+        self._held = reason
+
     def halt(self, now_ns: int) -> Outputs:
         """The last command before the guard goes silent: stand still."""
         self.reset()
@@ -152,7 +168,9 @@ class Guard(Module):
         self._joint_position = joint_state.position[order]
         self._joint_stamp_ns = joint_state.stamp_ns
 
-    def _reason_to_hold(self, now_ns: int) -> str | None:
+    def _reason_to_hold(self, now_ns: int) -> str | None:  # noqa: PLR0911 one return per reason
+        if self._held is not None:
+            return self._held
         if self._command is None:
             return "no command yet"
         if self._command.names != self._limits.joints:

@@ -14,23 +14,29 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from reflexarc.control.artifacts.store import SHIPPED_STORE
-from reflexarc.control.errors import FlowError, RuntimeUnavailableError, did_you_mean
+from reflexarc.control.errors import RuntimeUnavailableError
 from reflexarc.control.flow import Flow
 from reflexarc.control.nodes import Clock
 from reflexarc.control.nodes.children import Children
-from reflexarc.control.nodes.description import TWIN, NodeDescription, by_process, command_line, describe_flow
+from reflexarc.control.nodes.description import (
+    TWIN,
+    NodeDescription,
+    by_process,
+    command_line,
+    describe_flow,
+    on_host,
+)
 from reflexarc.control.nodes.environment import (
+    among_hosts,
     domain_id,
-    given_domain,
     isolated,
-    require_address,
     require_ros,
     shared_memory_cleaned,
 )
@@ -41,7 +47,7 @@ from reflexarc.control.values import Diagnostic
 if TYPE_CHECKING:
     from reflexarc.control.nodes.lifecycle import LifecycleClient
 
-__all__ = ["Status", "run_on_host", "run_ros"]
+__all__ = ["Bringup", "Status", "run_on_host", "run_ros", "signals_deferred"]
 
 _START_WITHIN_S = 60.0
 """Five processes import onnxruntime, MuJoCo and rclpy on two cores in some 4 s."""
@@ -67,11 +73,13 @@ class Status:
         phase: `starting` or `running`.
         nodes: Last health report of each node that has sent one.
         episodes: Those that are over.
+        respawns: How often each node has ended and was started again.
     """
 
     phase: str
     nodes: Mapping[str, Diagnostic]
     episodes: Sequence[Episode]
+    respawns: Mapping[str, int] = field(default_factory=dict)
 
 
 def run_ros(
@@ -100,7 +108,7 @@ def run_ros(
             that node's own reason.
     """
     require_ros()
-    with _signals_deferred() as signals, shared_memory_cleaned():
+    with signals_deferred() as signals, shared_memory_cleaned():
         directory = Path(tempfile.mkdtemp(prefix="reflexarc-"))
         children = Children(directory)
         try:
@@ -141,24 +149,17 @@ def run_on_host(
             cannot start or ends again and again.
     """
     require_ros()
-    hosts = {} if flow.deployment is None else flow.deployment.hosts
-    if flow.deployment is None or host not in hosts:
-        raise FlowError(f"{flow.name}: its deployment has no host '{host}'. {did_you_mean(host, hosts)}")
-    address = str(hosts[host].address)
-    require_address(host, address)
-    with _signals_deferred() as signals, shared_memory_cleaned():
+    with signals_deferred() as signals, shared_memory_cleaned():
         directory = Path(tempfile.mkdtemp(prefix="reflexarc-"))
         children = Children(directory)
         try:
-            # Only the twin leaves records: nobody would read those of a part, and a robot runs for days.
-            twin = None if twin is None else {**twin, "run_directory": str(directory)}
-            everywhere = describe_flow(flow, str(directory / FLOW_FILE), "realtime", store, twin=twin)
-            nodes = [node for node in everywhere if node.host == host]
-            domain = given_domain() or 0
-            with isolated(domain, directory, address, map(str, flow.deployment.peers_of(host))):
-                _HostRun(flow, "realtime", directory, children, nodes, signals, on_status).to_the_end(
-                    store, domain
-                )
+            with among_hosts(flow.name, flow.deployment, host, directory) as domain:
+                # Only the twin leaves records: nobody would read those of a part.
+                own = None if twin is None else {**twin, "run_directory": str(directory)}
+                nodes = describe_flow(flow, str(directory / FLOW_FILE), "realtime", store, twin=own)
+                run = _Run(flow, "realtime", directory, children, on_host(nodes, host), signals, on_status)
+                run.comes_up_alone = True
+                run.to_the_end(store, domain)
         finally:
             if not children.has_crashed:
                 shutil.rmtree(directory, ignore_errors=True)
@@ -168,8 +169,21 @@ class _InterruptedError(Exception):
     """SIGINT or SIGTERM came."""
 
 
-class _Run:
-    """One run, from the first process to the last."""
+class Bringup:
+    """The processes of one flow, from the first to the last.
+
+    Args:
+        flow: The flow.
+        clock: What drives it.
+        directory: Its run directory.
+        children: Its processes.
+        nodes: What to start, from the actuators back to the sensors.
+        signals: SIGINT and SIGTERM are noted here, and end it.
+        on_status: Called when something has changed.
+    """
+
+    comes_up_alone = False
+    """Whether these are one host's nodes of several, which come up by themselves, since nobody oversees the hosts."""
 
     def __init__(
         self,
@@ -195,15 +209,33 @@ class _Run:
         """When a process was last started again."""
         self._phase = "starting"
         self._nodes = {node.name: node for node in nodes}
+        self._namespace = nodes[0].namespace
         self._names = tuple(self._nodes)
         """All nodes, from the actuators back to the sensors."""
         self._processes = by_process(nodes)
 
+    # --- what a kind of run decides
+
+    def is_over(self) -> bool:
+        """Whether it has come to its end; called again and again."""
+        raise NotImplementedError
+
+    def is_to_act(self, name: str) -> bool:
+        """Whether a node is activated with the others."""
+        return True
+
+    # --- all of it
+
     def to_the_end(self, store: Path, domain: int) -> None:
-        """Start everything, wait for the twin's result, take everything down."""
+        """Start everything, wait for the end, take everything down.
+
+        Args:
+            store: Folder of the artifacts.
+            domain: ROS domain.
+        """
         try:
             self._start()
-            client = _lifecycle_client(self._names, domain, self._take_health)
+            client = _lifecycle_client(self._names, domain, self._take_health, self._namespace)
             try:
                 try:
                     self._up(client)
@@ -228,7 +260,8 @@ class _Run:
         (self._directory / FLOW_FILE).write_text(self._flow.model_dump_json())
         for node in self._nodes.values():
             # A file for each: parsing a long list of seeds takes long where it belongs to another node.
-            parameters = json.dumps({node.name: {"ros__parameters": node.parameters}})  # JSON is YAML
+            full_name = f"{node.namespace}/{node.name}"
+            parameters = json.dumps({full_name: {"ros__parameters": node.parameters}})  # JSON is YAML
             (self._directory / f"{node.name}.yaml").write_text(parameters)
         for process in self._processes:
             self._start_process(process)
@@ -237,9 +270,18 @@ class _Run:
         nodes = self._processes[process]
         names = [node.name for node in nodes]
         arguments = command_line(nodes, [str(self._directory / f"{name}.yaml") for name in names])
+        if self.comes_up_alone and not more:
+            more = _COME_UP
+        if self._namespace:
+            arguments += ["-r", f"__ns:={self._namespace}"]
         self._children.start(process, nodes[0].python_module, [*arguments, *more], names)
 
     def _up(self, client: "LifecycleClient") -> None:
+        if not self.comes_up_alone:
+            self._bring_up(client)
+        self._phase = "running"
+
+    def _bring_up(self, client: "LifecycleClient") -> None:
         until = time.monotonic() + _START_WITHIN_S
         while absent := [name for name in self._names if not client.is_up(name)]:
             self._check()
@@ -251,23 +293,24 @@ class _Run:
             client.spin(_POLL_S)
         for transition in ("configure", "activate"):
             for name in self._names:
+                if transition == "activate" and not self.is_to_act(name):
+                    continue
                 if not client.change(name, transition, _TRANSITION_WITHIN_S, self._check):
                     raise RuntimeUnavailableError(f"{name} cannot {transition}: {self._reason(name)}")
-        self._phase = "running"
 
     # --- running
 
     def _watch(self, client: "LifecycleClient") -> None:
-        while not (self._directory / "result.json").exists():
+        while not self.is_over():
             if self._clock == "realtime":
                 self._respawn_dead()
             self._check()
             client.spin(_POLL_S)
-            self._read_episodes()
 
     def _respawn_dead(self) -> None:
         """Start modules again that have ended; they come up by themselves, since all others are there already.
 
+        But for one that commands a robot, which then waits for somebody to activate it, as after every start.
         In lock step nobody can go on without one of them, and nobody at all without the twin.
         """
         for process in self._children.dead():
@@ -290,29 +333,22 @@ class _Run:
             self._health[report.name] = report
             self._tell()
 
-    def _read_episodes(self) -> None:
-        path = self._directory / "episodes.jsonl"
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        lines = [line for line in lines if line.endswith("\n")]  # the twin may be in the middle of one
-        if len(lines) > len(self._episodes):
-            self._episodes = [Episode(**json.loads(line)) for line in lines]
-            self._tell()
-
     def _tell(self) -> None:
-        self._on_status(Status(self._phase, dict(self._health), tuple(self._episodes)))
+        self._on_status(Status(self._phase, dict(self._health), tuple(self._episodes), dict(self._respawns)))
 
     # --- down
 
     def _down(self, client: "LifecycleClient", patience_s: float) -> None:
         """Halt the robot, then stop the nodes from the sensors to the actuators, then end the processes."""
         begin = time.monotonic()
-        ways_out = {source.node for source in self._flow.plant.inputs.values()}
-        commanders = [name for name in self._names if name in ways_out]
+        commanders = [name for name in self._names if name in self._flow.commanders]
         others = [name for name in reversed(self._names) if name not in commanders]
         for name in (*commanders, *others):
             within_s = min(_HALT_WITHIN_S, patience_s) if name in commanders else patience_s
             left_s = max(0.0, begin + within_s - time.monotonic())
             if not client.is_up(name):
+                continue
+            if self._flow.robot is not None and name in commanders and client.state(name, left_s) != "active":
                 continue
             with suppress(RuntimeUnavailableError):  # it has ended, so there is nothing left to stop
                 process = self._nodes[name].process
@@ -325,6 +361,16 @@ class _Run:
 
     def _reason(self, name: str) -> str:
         return self._children.reason(self._nodes[name].process)
+
+
+class _Run(Bringup):
+    """A run with the twin, which says when it is over."""
+
+    def is_over(self) -> bool:
+        """Whether the twin has left its result."""
+        is_over = (self._directory / "result.json").exists()
+        self._read_episodes()
+        return is_over
 
     def result(self) -> RunResult:
         """What came of it, once it is over.
@@ -360,19 +406,17 @@ class _Run:
             },
         )
 
-
-class _HostRun(_Run):
-    """What one of several hosts has of a run. Its nodes come up by themselves."""
-
-    def _start_process(self, process: str, *more: str) -> None:
-        super()._start_process(process, *(more or _COME_UP))
-
-    def _up(self, client: "LifecycleClient") -> None:
-        self._phase = "running"
+    def _read_episodes(self) -> None:
+        path = self._directory / "episodes.jsonl"
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        lines = [line for line in lines if line.endswith("\n")]  # the twin may be in the middle of one
+        if len(lines) > len(self._episodes):
+            self._episodes = [Episode(**json.loads(line)) for line in lines]
+            self._tell()
 
 
 def _lifecycle_client(
-    names: Sequence[str], domain: int, on_health: Callable[[Diagnostic], None]
+    names: Sequence[str], domain: int, on_health: Callable[[Diagnostic], None], namespace: str
 ) -> "LifecycleClient":
     try:
         from reflexarc.control.nodes.lifecycle import LifecycleClient  # noqa: PLC0415 the CLI starts without ROS 2
@@ -380,11 +424,11 @@ def _lifecycle_client(
         raise RuntimeUnavailableError(
             f"ROS 2 cannot be loaded ({error}). Run: pip install 'reflexarc[ros]', or source your ROS 2."
         ) from error
-    return LifecycleClient(names, domain, on_health)
+    return LifecycleClient(names, domain, on_health, namespace)
 
 
 @contextmanager
-def _signals_deferred() -> Iterator[list[int]]:
+def signals_deferred() -> Iterator[list[int]]:
     """While open, SIGINT and SIGTERM are only noted; on leaving they have the effect that they had before."""
     came: list[int] = []
 

@@ -12,7 +12,7 @@ from reflexarc.control.errors import FlowError
 from reflexarc.control.flow import Flow
 from reflexarc.control.nodes import Clock
 
-__all__ = ["TWIN", "NodeDescription", "by_process", "command_line", "describe_flow"]
+__all__ = ["TWIN", "NodeDescription", "by_process", "command_line", "describe_flow", "on_host"]
 
 TWIN = "twin"
 """Node name of the plant in simulation."""
@@ -29,6 +29,7 @@ class NodeDescription:
         parameters: Its ROS 2 parameters.
         process: Name of its process, which it may share with others of the same executable.
         host: Name of the host of that process; None where the deployment has no hosts.
+        namespace: That of the robot, so that a second one has the same flow beside it; empty for none.
     """
 
     name: str
@@ -36,6 +37,7 @@ class NodeDescription:
     parameters: Mapping[str, Any]
     process: str
     host: str | None = None
+    namespace: str = ""
 
     @property
     def python_module(self) -> str:
@@ -50,16 +52,18 @@ def describe_flow(
     store: Path | None = None,
     run_directory: Path | None = None,
     twin: Mapping[str, Any] | None = None,
+    robot_file: str = "",
 ) -> tuple[NodeDescription, ...]:
     """The nodes of a flow, from the actuators back to the sensors, which is the order to bring them up in.
 
     Args:
-        flow: The flow.
+        flow: The flow, with its robot where it has one.
         flow_file: Name or path that the nodes read it from.
         clock: What drives it.
         store: Folder of the artifacts, or None for those that ship.
         run_directory: Where the nodes leave their records, or None for none.
         twin: Parameters of the twin alone; None for a flow without one, whose plant is there already.
+        robot_file: Name or path that the nodes read the robot from, where `flow_file` does not say it.
 
     Raises:
         FlowError: A module has the name of the plant's node.
@@ -73,6 +77,7 @@ def describe_flow(
         "clock": clock,
         "store": "" if store is None else str(store.absolute()),
         "run_directory": "" if run_directory is None else str(run_directory),
+        **({"robot": robot_file} if robot_file else {}),
     }
     # In lock step each marker brings the time; reading /clock as well would only cost. Without a twin there is none.
     reads_clock = clock == "realtime" and twin is not None
@@ -99,6 +104,18 @@ def by_process(nodes: Iterable[NodeDescription]) -> dict[str, tuple[NodeDescript
     return found
 
 
+def on_host(nodes: Sequence[NodeDescription], host: str) -> list[NodeDescription]:
+    """The nodes that a host has.
+
+    Raises:
+        FlowError: It has none.
+    """
+    found = [node for node in nodes if node.host == host]
+    if not found:
+        raise FlowError(f"host {host}: the deployment places no process there. Nothing is to be started.")
+    return found
+
+
 def command_line(nodes: Sequence[NodeDescription], parameter_files: Sequence[str]) -> list[str]:
     """Arguments of the process that hosts these nodes.
 
@@ -116,7 +133,12 @@ def command_line(nodes: Sequence[NodeDescription], parameter_files: Sequence[str
 def _module(flow: Flow, name: str, parameters: Mapping[str, Any]) -> NodeDescription:
     process, host = _place(flow, name)
     return NodeDescription(
-        name=name, executable="module_node", parameters=parameters, process=process, host=host
+        name=name,
+        executable="module_node",
+        parameters=parameters,
+        process=process,
+        host=host,
+        namespace="" if flow.robot is None else flow.robot.namespace,
     )
 
 

@@ -13,14 +13,15 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from reflexarc.control.errors import RuntimeUnavailableError
+from reflexarc.control.deployment import Deployment
+from reflexarc.control.errors import FlowError, RuntimeUnavailableError, did_you_mean
 
 __all__ = [
+    "among_hosts",
+    "at_robot",
     "domain_id",
-    "given_domain",
     "isolated",
     "joined",
-    "require_address",
     "require_ros",
     "shared_memory_cleaned",
     "way_in",
@@ -83,7 +84,7 @@ def domain_id() -> int:
     Raises:
         RuntimeUnavailableError: ROS_DOMAIN_ID is not a domain, or none is free.
     """
-    given = given_domain()
+    given = _given_domain()
     if given is not None:
         return given
     # Up to 101 the ports lie below those that Linux gives out by itself (docs.ros.org, The ROS_DOMAIN_ID).
@@ -94,12 +95,7 @@ def domain_id() -> int:
     raise RuntimeUnavailableError("all ROS domains from 1 to 101 are in use on this host. Set ROS_DOMAIN_ID.")
 
 
-def given_domain() -> int | None:
-    """The user's ROS domain.
-
-    Raises:
-        RuntimeUnavailableError: ROS_DOMAIN_ID is not a domain.
-    """
+def _given_domain() -> int | None:
     given = os.environ.get("ROS_DOMAIN_ID", "")
     if not given:
         return None
@@ -110,12 +106,51 @@ def given_domain() -> int | None:
     return int(given)
 
 
-def require_address(host: str, address: str) -> None:
-    """Make sure that this machine has an address.
+@contextmanager
+def at_robot(directory: Path) -> Iterator[int]:
+    """While open, ROS 2 in this process and its children is where the robot's drivers are; gives the domain.
+
+    Drivers are other people's processes, so it is the user's own domain, 0 without ROS_DOMAIN_ID as everywhere in
+    ROS 2. Without a word of the user it stays on this host, over loopback UDP as `isolated` has it, which a driver
+    in its default configuration speaks as well; shared memory would leave files behind, and fails between users.
+    ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET, or a transport profile of the user's, reaches drivers on other hosts.
+
+    Args:
+        directory: For logs and the transport profile.
 
     Raises:
-        RuntimeUnavailableError: It has not.
+        RuntimeUnavailableError: ROS_DOMAIN_ID is not a domain.
     """
+    domain = _given_domain() or 0
+    has_profile = any(os.environ.get(name) for name in _OWN_PROFILE)
+    if has_profile or os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST") != "LOCALHOST":
+        with _changed({"ROS_DOMAIN_ID": str(domain), "ROS_LOG_DIR": str(directory)}):
+            yield domain
+    else:
+        with isolated(domain, directory):
+            yield domain
+
+
+@contextmanager
+def among_hosts(flow: str, deployment: Deployment | None, host: str, directory: Path) -> Iterator[int]:
+    """While open, ROS 2 in this process and its children is one host's of a deployment; gives the domain.
+
+    That is the user's own, 0 without ROS_DOMAIN_ID as everywhere in ROS 2, the same on all hosts.
+
+    Args:
+        flow: Name of the flow.
+        deployment: That of the flow.
+        host: The host that this machine is.
+        directory: For logs and the transport profile.
+
+    Raises:
+        FlowError: The deployment has no such host.
+        RuntimeUnavailableError: This machine does not have that host's address, or ROS_DOMAIN_ID is not a domain.
+    """
+    hosts = {} if deployment is None else deployment.hosts
+    if deployment is None or host not in hosts:
+        raise FlowError(f"{flow}: its deployment has no host '{host}'. {did_you_mean(host, hosts)}")
+    address = str(hosts[host].address)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((address, 0))
@@ -124,6 +159,9 @@ def require_address(host: str, address: str) -> None:
                 f"host {host}: {address} is no address of this machine. Run this on {host}, or correct "
                 "the address in the flow file's deployment."
             ) from None
+    domain = _given_domain() or 0
+    with isolated(domain, directory, address, map(str, deployment.peers_of(host))):
+        yield domain
 
 
 def _is_free(domain: int) -> bool:

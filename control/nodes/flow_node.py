@@ -24,8 +24,9 @@ from reflexarc.control.nodes.health import PERIOD_S, Health
 from reflexarc.control.nodes.lockstep import Marker, fingerprint, make_gate, marker_topic
 from reflexarc.control.nodes.messages import from_message, message_class, to_message
 from reflexarc.control.nodes.parameters import NodeParameters
-from reflexarc.control.nodes.qos import marker_qos, offered_qos, requested_qos
+from reflexarc.control.nodes.qos import adapted_qos, marker_qos, offered_qos, requested_qos
 from reflexarc.control.ports import Port, silence_s
+from reflexarc.control.robot_adapter import DriverEdges
 from reflexarc.control.values import Value
 
 __all__ = ["FlowNode"]
@@ -107,7 +108,7 @@ class FlowNode(LifecycleNode):
     def prepare(self, port: str, value: Value) -> Any:
         """The message that carries a value, announced with the next marker; None if none can."""
         try:
-            message = to_message(value)
+            message = to_message(self._drivers.to_robot(port, value))
             if self.is_lockstep:
                 self._announced[port].append(fingerprint(from_message(message)))
         except ValueRefusedError as error:
@@ -168,12 +169,17 @@ class FlowNode(LifecycleNode):
         Raises:
             RuntimeUnavailableError: It cannot.
         """
-        if not self._comes_up_alone or self.is_active:
+        if not self._comes_up_alone or self.is_active or self.commands_robot:
             return
         if missing := self._missing_neighbours():
             self.get_logger().info(f"waits for {', '.join(missing)}", throttle_duration_sec=_TELL_AGAIN_S)
             return
         self._require_success(self.trigger_activate())
+
+    @property
+    def commands_robot(self) -> bool:
+        """Whether a robot moves by what this node says: somebody has to activate it, each time that it is started."""
+        return self.flow.robot is not None and self._role in self.flow.commanders
 
     def end(self) -> None:
         """Stop and hold still before the process ends, if that was not done yet."""
@@ -204,7 +210,8 @@ class FlowNode(LifecycleNode):
         self._inputs = self.flow.inputs(self._role)
         outputs = self.flow.outputs(self._role)
         self.health = Health(self.get_name(), self._inputs)
-        self._senders = {name: self._open_output(port) for name, port in outputs.items()}
+        self._drivers = DriverEdges(self.flow, self._role)
+        self._senders = {name: self._open_output(name, port) for name, port in outputs.items()}
         self._receivers = {name: self._open_input(name, source) for name, source in self._inputs.items()}
         self._markers: dict[str, Any] = {}
         if self.is_lockstep:
@@ -214,7 +221,7 @@ class FlowNode(LifecycleNode):
                 Int64MultiArray, marker_topic(self._role), marker_qos()
             )
             self._markers = {producer: self._open_marker(producer) for producer in self.gate.producers}
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", 10)
         wall = RosClock(clock_type=ClockType.STEADY_TIME)
         self._health_timer = self.create_timer(PERIOD_S, self._on_health_due, clock=wall)
 
@@ -249,10 +256,11 @@ class FlowNode(LifecycleNode):
 
     # --- topics
 
-    def _open_output(self, port: Port) -> Any:
-        return self.create_lifecycle_publisher(
-            message_class(port.type), port.topic, offered_qos(port, self.parameters.clock)
-        )
+    def _open_output(self, name: str, port: Port) -> Any:
+        driver = self._drivers.outputs.get(name)
+        topic = port.topic if driver is None or driver.topic is None else driver.topic
+        qos = adapted_qos(offered_qos(port, self.parameters.clock), driver)
+        return self.create_lifecycle_publisher(message_class(port.type), topic, qos)
 
     def _open_input(self, name: str, source: Source) -> Any:
         port = self.flow.port(source)
@@ -269,11 +277,14 @@ class FlowNode(LifecycleNode):
         if not self.is_lockstep:
             events.deadline = lambda info: edge.missed(info.total_count_change)
             events.liveliness = lambda info: edge.lost(max(0, -info.alive_count_change))
+        driver = self._drivers.inputs.get(name)
         return self.create_subscription(
             message_class(port.type),
-            port.topic,
+            port.topic if driver is None or driver.topic is None else driver.topic,
             deliver,
-            requested_qos(port, self.parameters.clock, is_from_driver=source.node == PLANT),
+            adapted_qos(
+                requested_qos(port, self.parameters.clock, is_from_driver=source.node == PLANT), driver
+            ),
             event_callbacks=events,
         )
 
@@ -295,9 +306,11 @@ class FlowNode(LifecycleNode):
             return
         self.received_ns = time.monotonic_ns()
         try:
-            value = from_message(message)
+            value = self._drivers.to_flow(port, from_message(message), self.get_clock().now().nanoseconds)
         except ValueRefusedError as error:
             self.refuse(port, str(error))
+            return
+        if value is None:
             return
         self.health.edges[port].arrived()
         if self.is_lockstep:

@@ -32,15 +32,16 @@ _ANSWER_WITHIN_S = 10.0
 
 
 @contextmanager
-def guest(name: str) -> Iterator[tuple[Node, Executor]]:
+def guest(name: str, namespace: str = "") -> Iterator[tuple[Node, Executor]]:
     """A node in a ROS 2 context of its own, in the domain of the environment, and what spins it.
 
     Args:
         name: Name of the node.
+        namespace: That of the nodes that it is to speak with.
     """
     context = rclpy.Context()
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node(name, context=context, enable_rosout=False)
+    node = rclpy.create_node(name, namespace=namespace, context=context, enable_rosout=False)
     executor = make_executor(context)
     executor.add_node(node)
     try:
@@ -74,7 +75,7 @@ class ModuleClient:
         self._on_line = on_line
         self._clients: dict[str, Any] = {}
         self._reports: dict[str, deque[dict[str, str]]] = defaultdict(lambda: deque(maxlen=100))
-        node.create_subscription(DiagnosticArray, "/diagnostics", self._take, 50)
+        node.create_subscription(DiagnosticArray, "diagnostics", self._take, 50)
 
     def figures(self, module: str) -> dict[str, str]:
         """The figures of a module's newest health report.

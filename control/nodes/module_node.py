@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from rclpy.clock import Clock as RosClock
 from rclpy.clock_type import ClockType
@@ -23,19 +24,25 @@ from reflexarc.control.artifacts.store import SHIPPED_STORE, resolve_artifacts
 from reflexarc.control.errors import FlowError, did_you_mean
 from reflexarc.control.fallback import base_port
 from reflexarc.control.inbox import make_inbox
-from reflexarc.control.module import Outputs
+from reflexarc.control.module import Inputs, Outputs
 from reflexarc.control.modules import make_module
+from reflexarc.control.modules.guard import Guard
 from reflexarc.control.nodes.artifact_swap import ArtifactSwap
 from reflexarc.control.nodes.flow_node import FlowNode
 from reflexarc.control.nodes.injected_fault import InjectedFault
 from reflexarc.control.nodes.process import host
 from reflexarc.control.nodes.records import StepLog
+from reflexarc.control.nodes.safety_stop import SafetyStop
+from reflexarc.control.nodes.static_frames import publish_frames
 from reflexarc.control.succession import Succession
 from reflexarc.control.trace import StepRecord, newest_stamps, output_stamp
 from reflexarc.control.values import Value
 from reflexarc.control.watch import InputWatch
 
 __all__ = ["ModuleNode", "main"]
+
+_RAMP_WITHIN_S = 0.4
+"""A launcher gives a guard half a second to halt; from its speed limit an arm needs less than 0.2 s."""
 
 _IDLE_S = 0.1
 """`spin_once` returns at the latest after this, so that a signal is seen."""
@@ -49,6 +56,8 @@ class ModuleNode(FlowNode):
         self.create_service(Trigger, "~/reset", self._on_reset)
         self._swap = ArtifactSwap(self, self.publish_health)
         self._injected = InjectedFault(self)
+        self._stop: SafetyStop | None = None
+        self._frames: Any = None
 
     def work(self) -> float:
         """Look after a swap; callbacks do all else."""
@@ -71,6 +80,10 @@ class ModuleNode(FlowNode):
         module = make_module(spec, artifacts.get(name))
         self._succession = Succession(module, spec.outputs, self.flow.tick_ns)
         self._swap.configure(self.flow, self.parameters, self._succession, artifacts.get(name))
+        if isinstance(module, Guard) and self._stop is None:
+            self._stop = SafetyStop(self, self.flow.robot, self.publish_health)
+        if self.flow.robot is not None and name == self.flow.commanders[0] and self._frames is None:
+            self._frames = publish_frames(self, self.flow.robot)
         self._inbox = make_inbox(self.flow, spec)
         self._log = StepLog(tuple(spec.inputs))
         self._departures: Counter[str] = Counter()
@@ -98,6 +111,8 @@ class ModuleNode(FlowNode):
         self._swap.deactivate()
         self._injected.deactivate()
         module = self._succession.serving
+        if isinstance(module, Guard) and not self.is_lockstep:
+            self._ramp_down(module)
         if hasattr(module, "halt"):
             self._publish(module.halt(self._now_ns()))
             if self.is_lockstep:
@@ -145,8 +160,9 @@ class ModuleNode(FlowNode):
         return self.health.faults(refused, self._inbox.late_steps)
 
     def figures(self) -> Mapping[str, str]:
-        """Which artifact runs, how a swap stands, and which of its sources an input reads."""
-        return {**self._swap.figures(), **{f"{n}_source": s for n, s in self._inbox.sources.items()}}
+        """Which artifact runs, how a swap stands, which of its sources an input reads, whether commands go out."""
+        sources = {f"{name}_source": source for name, source in self._inbox.sources.items()}
+        return {**self._swap.figures(), **sources, **self._command_figure()}
 
     def findings(self) -> Mapping[str, str]:
         """What the module has found out about others."""
@@ -197,18 +213,20 @@ class ModuleNode(FlowNode):
         while self._inbox.is_ready(now_ns, is_final=is_final):
             inputs = self._inbox.take(now_ns, is_final=is_final)
             is_final &= self.is_lockstep
+            self._hold_if_asked()
             outputs = self._injected.apply(self._succession.step(inputs, now_ns), now_ns)
             self._publish(outputs)
             published_ns = time.monotonic_ns()
-            self._log.append(
-                StepRecord(
-                    now_ns=now_ns,
-                    output_stamp_ns=output_stamp(outputs, now_ns),
-                    input_stamps_ns=newest_stamps(inputs),
-                    received_ns=self.received_ns,
-                    published_ns=published_ns,
+            if self.parameters.run_directory is not None:  # else nobody would read it, and it grows
+                self._log.append(
+                    StepRecord(
+                        now_ns=now_ns,
+                        output_stamp_ns=output_stamp(outputs, now_ns),
+                        input_stamps_ns=newest_stamps(inputs),
+                        received_ns=self.received_ns,
+                        published_ns=published_ns,
+                    )
                 )
-            )
             self.health.stepped(published_ns - self.received_ns)
             self._succession.settle()
             self._look_after_swap()
@@ -218,6 +236,28 @@ class ModuleNode(FlowNode):
                 self._patience_timer.cancel()
             elif self._patience_timer.is_canceled():
                 self._patience_timer.reset()
+
+    def _command_figure(self) -> dict[str, str]:
+        if self._stop is None:
+            return {}
+        if not self.is_active:
+            return {"commands": "not activated"}
+        reason = self._stop.reason
+        return {"commands": "go out" if reason is None else f"hold still: {reason}"}
+
+    def _hold_if_asked(self) -> None:
+        guard = self._succession.serving
+        if self._stop is not None and isinstance(guard, Guard):
+            guard.hold(self._stop.reason)
+
+    def _ramp_down(self, guard: Guard) -> None:
+        """Bring the robot to rest within its acceleration limit, before the commands end."""
+        guard.hold("deactivated")
+        until = time.monotonic() + _RAMP_WITHIN_S
+        nothing: Inputs = {base_port(port): () for port in self.flow.inputs(self.get_name())}
+        while not guard.is_still and time.monotonic() < until:
+            self._publish(guard.step(nothing, self._now_ns()))
+            time.sleep(guard.period_s)
 
     def _publish(self, outputs: Outputs) -> None:
         for port, value in outputs.items():

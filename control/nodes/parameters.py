@@ -10,8 +10,11 @@ from reflexarc.control.errors import ValueRefusedError, did_you_mean
 from reflexarc.control.flow import Flow
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.nodes import Clock
+from reflexarc.control.robot_file import on_robot
 
 __all__ = ["NodeParameters"]
+
+_TEXTS = ("flow", "robot", "clock", "store", "run_directory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +23,7 @@ class NodeParameters:
 
     Args:
         flow: Name or path of the flow file, or path of a flow that the launcher wrote (`.json`).
+        robot: Name or path of the robot file, or empty for a flow without one.
         clock: `lockstep` or `realtime`.
         store: Folder of the artifacts, or None for those that come with the project.
         run_directory: Where the node leaves its records, or None to leave none.
@@ -27,6 +31,7 @@ class NodeParameters:
     """
 
     flow: str
+    robot: str
     clock: Clock
     store: Path | None
     run_directory: Path | None
@@ -41,12 +46,13 @@ class NodeParameters:
         path = Path(self.flow)
         if path.suffix == ".json":
             return Flow.model_validate_json(path.read_bytes())
-        return load_flow(self.flow)
+        flow = load_flow(self.flow)
+        return on_robot(flow, self.robot) if self.robot else flow
 
     @staticmethod
     def declare(node: Node) -> None:
         """Declare them, with the defaults for a node that is started by hand."""
-        for name, default in {"flow": "", "clock": "realtime", "store": "", "run_directory": ""}.items():
+        for name, default in {**dict.fromkeys(_TEXTS, ""), "clock": "realtime"}.items():
             node.declare_parameter(name, default)
         node.declare_parameter("autostart", False)
 
@@ -57,9 +63,8 @@ class NodeParameters:
         Raises:
             ValueRefusedError: One of them cannot be right.
         """
-        flow, clock, store, run_directory = (
-            node.get_parameter(name).get_parameter_value().string_value
-            for name in ("flow", "clock", "store", "run_directory")
+        flow, robot, clock, store, run_directory = (
+            node.get_parameter(name).get_parameter_value().string_value for name in _TEXTS
         )
         if not flow:
             raise ValueRefusedError(
@@ -71,6 +76,7 @@ class NodeParameters:
             )
         return NodeParameters(
             flow=flow,
+            robot=robot,
             clock=cast(Clock, clock),
             store=Path(store) if store else None,
             run_directory=Path(run_directory) if run_directory else None,

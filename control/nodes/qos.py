@@ -11,8 +11,9 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProf
 
 from reflexarc.control.nodes import Clock
 from reflexarc.control.ports import Port, silence_s
+from reflexarc.control.robot import DriverTopic
 
-__all__ = ["Clock", "marker_qos", "offered_qos", "requested_qos"]
+__all__ = ["Clock", "adapted_qos", "marker_qos", "offered_qos", "requested_qos"]
 
 _LOCKSTEP_DEPTH = 64
 """Messages that wait at one reader. In lock step nobody is more than 8 ticks behind the plant."""
@@ -62,6 +63,19 @@ def requested_qos(port: Port, clock: Clock, *, is_from_driver: bool) -> QoSProfi
         profile.durability = DurabilityPolicy.TRANSIENT_LOCAL
     if not is_from_driver:
         _add_deadline(profile, port)
+    return profile
+
+
+def adapted_qos(profile: QoSProfile, topic: DriverTopic | None) -> QoSProfile:
+    """A profile of ours, with what a robot file says of it, if it is about a topic of a robot."""
+    if topic is None:
+        return profile
+    if topic.reliability is not None:
+        profile.reliability = ReliabilityPolicy[topic.reliability.upper()]
+    if topic.durability is not None:
+        profile.durability = DurabilityPolicy[topic.durability.upper()]
+    if topic.depth is not None:
+        profile.depth = topic.depth
     return profile
 
 

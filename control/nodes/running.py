@@ -76,6 +76,12 @@ class RunningFlow(BaseModel):
         except OSError:
             raise ReflexarcError(f"flow {self.flow} has just ended.") from None
 
+    @property
+    def namespace(self) -> str:
+        """Namespace of its nodes."""
+        robot = self.load().robot
+        return "" if robot is None else robot.namespace
+
 
 def announce(directory: Path, flow: str, clock: Clock, store: Path) -> None:
     """Leave the note of a flow that is up; it is for this user alone, as the directory is.

@@ -186,3 +186,20 @@ def test_bad_parameters_are_refused_by_name(changes, message):
     with pytest.raises(ValueRefusedError) as caught:
         guard(**changes)
     assert message in str(caught.value)
+
+
+def test_held_from_outside_it_ramps_down_and_stays_still_whatever_comes():
+    module = guard()
+    for tick in range(1, 20):
+        step(module, tick, (1.0, -1.0))
+    module.hold("emergency stop")
+    sent = [step(module, tick, (3.0, 3.0)) for tick in range(20, 60)]
+    assert np.abs(np.diff([(1.0, -1.0), *sent], axis=0)).max() <= 0.15 + 1e-12
+    assert np.abs(sent[0]).max() < 1.0, "at once"
+    assert np.array_equal(sent[7:], np.zeros((33, 2)))
+    assert module.is_still
+    assert module.rejections["held still: emergency stop"] == 40
+    module.reset()
+    assert not step(module, 60, (1.0, 1.0)).any(), "a reset does not end it"
+    module.hold(None)
+    assert step(module, 61, (0.1, 0.1)).tolist() == [0.1, 0.1]

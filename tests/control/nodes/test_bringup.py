@@ -11,7 +11,7 @@ import pytest
 from reflexarc.control.deployment import Deployment
 from reflexarc.control.errors import ReflexarcError
 from reflexarc.control.flow_file import load_flow
-from reflexarc.control.nodes.bringup import Status, _signals_deferred, run_on_host
+from reflexarc.control.nodes.bringup import Status, run_on_host, signals_deferred
 
 pytestmark = pytest.mark.ros
 
@@ -66,7 +66,7 @@ def test_a_host_that_this_is_not_is_refused(deployment, reason):
 
 def test_a_signal_has_its_effect_afterwards():
     def interrupted():
-        with _signals_deferred() as signals:
+        with signals_deferred() as signals:
             os.kill(os.getpid(), signal.SIGINT)
             assert signals == [signal.SIGINT]
 
@@ -80,7 +80,7 @@ def test_outside_of_the_main_thread_signals_are_left_alone():
     seen = []
 
     def work():
-        with _signals_deferred() as signals:
+        with signals_deferred() as signals:
             seen.append((signals, signal.getsignal(signal.SIGTERM)))
 
     before = signal.getsignal(signal.SIGTERM)

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from reflexarc.control.deployment import Deployment
 from reflexarc.control.errors import RuntimeUnavailableError
 from reflexarc.control.nodes.environment import (
+    among_hosts,
     domain_id,
     isolated,
     joined,
-    require_address,
     shared_memory_cleaned,
     way_in,
 )
@@ -67,12 +68,15 @@ def test_several_hosts_ask_each_other_and_nobody_else(monkeypatch, tmp_path):
     assert peers == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
 
 
-def test_an_address_of_another_machine_is_refused():
-    require_address("here", "127.0.0.1")
+def test_an_address_of_another_machine_is_refused(tmp_path):
+    here = {"hosts": {"head": {"address": "127.0.0.1"}}, "processes": {"all": {"modules": ["guard"]}}}
+    with among_hosts("f", Deployment.model_validate(here), "head", tmp_path):
+        assert os.environ["ROS_LOG_DIR"] == str(tmp_path)
+    away = {**here, "hosts": {"head": {"address": "192.0.2.1"}}}  # RFC 5737: nobody has it
     with pytest.raises(
         RuntimeUnavailableError, match=r"host head: 192\.0\.2\.1 is no address of this machine\."
     ):
-        require_address("head", "192.0.2.1")  # RFC 5737: nobody has it
+        among_hosts("f", Deployment.model_validate(away), "head", tmp_path).__enter__()
 
 
 def test_another_process_finds_the_way_in(monkeypatch, tmp_path):
