@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from reflexarc.control import cli
 from reflexarc.control.errors import FlowError
 
-VERBS = ("sim", "eval", "train", "swap", "graph", "doctor", "bench")
+VERBS = ("sim", "deploy", "activate", "deactivate", "eval", "train", "swap", "graph", "doctor", "bench")
 
 HEAVY = ("numpy", "mujoco", "rclpy", "torch", "onnxruntime", "stable_baselines3", "gymnasium", "yaml")
 """Each takes longer to import than all that a help page needs."""

@@ -7,6 +7,8 @@ from reflexarc.control.errors import FlowError
 from reflexarc.control.flow import Flow
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.nodes.description import by_process, command_line, describe_flow
+from reflexarc.control.robot import Robot
+from reflexarc.control.robot_adapter import flow_joints
 
 
 def test_nodes_come_from_the_actuators_back_to_the_sensors(tmp_path):
@@ -69,3 +71,11 @@ def test_no_module_is_called_as_the_plants_node():
     renamed = flow.model_copy(update={"modules": {**flow.modules, "twin": flow.modules["policy"]}})
     with pytest.raises(FlowError, match="no module can be called 'twin'"):
         describe_flow(renamed, "f", "realtime")
+
+
+def test_nodes_are_in_the_namespace_of_their_robot_and_may_read_it_by_themselves():
+    flow = load_flow("arm_catch")
+    robot = Robot(robot="r", joints=flow_joints(flow), namespace="/left")
+    nodes = describe_flow(flow.model_copy(update={"robot": robot}), "arm_catch", "realtime", robot_file="r")
+    assert {node.namespace for node in nodes} == {"/left"}
+    assert {node.parameters["robot"] for node in nodes} == {"r"}

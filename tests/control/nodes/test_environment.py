@@ -9,6 +9,7 @@ from reflexarc.control.deployment import Deployment
 from reflexarc.control.errors import RuntimeUnavailableError
 from reflexarc.control.nodes.environment import (
     among_hosts,
+    at_robot,
     domain_id,
     isolated,
     joined,
@@ -99,6 +100,36 @@ def test_the_users_own_transport_is_kept(monkeypatch, tmp_path):
     with isolated(7, tmp_path):
         assert os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] == "mine.xml"
         assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+
+
+def test_at_a_robot_it_is_the_users_domain_and_this_host_alone(monkeypatch, tmp_path):
+    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE", "ROS_DISCOVERY_SERVER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE", raising=False)
+    for given, expected in ((None, 0), ("5", 5)):
+        if given is not None:
+            monkeypatch.setenv("ROS_DOMAIN_ID", given)
+        else:
+            monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+        with at_robot(tmp_path) as domain:
+            assert domain == expected
+            assert os.environ["ROS_DOMAIN_ID"] == str(expected)
+            assert str(tmp_path / "transport.xml") in os.environ.values()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET"), ("FASTDDS_DEFAULT_PROFILES_FILE", "mine.xml")],
+)
+def test_at_a_robot_the_users_own_reach_is_kept(monkeypatch, tmp_path, name, value):
+    for other in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE", "ROS_DISCOVERY_SERVER"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE", raising=False)
+    monkeypatch.setenv(name, value)
+    before = dict(os.environ) | {"ROS_DOMAIN_ID": "9", "ROS_LOG_DIR": str(tmp_path)}
+    monkeypatch.setenv("ROS_DOMAIN_ID", "9")
+    with at_robot(tmp_path):
+        assert dict(os.environ) == before
 
 
 def test_only_tracing_files_of_our_own_are_taken_away():

@@ -38,6 +38,7 @@ def test_it_leads_a_node_through_its_life_and_hears_of_its_health(brake):
     client, children, reports = brake
     for transition in ("configure", "activate"):
         assert client.change("brake", transition, 20.0, children.check) is True
+    assert client.state("brake", 20.0) == "active"
     until = time.monotonic() + 10
     while not reports and time.monotonic() < until:
         client.spin(0.1)
@@ -59,3 +60,4 @@ def test_it_does_not_wait_for_who_has_died(brake):
 def test_no_answer_is_none(brake):
     client, _, _ = brake
     assert client.change("brake", "configure", 0.0, lambda: None) is None
+    assert client.state("brake", 0.0) is None

@@ -30,7 +30,7 @@ def test_they_are_read_as_they_were_given(read, tmp_path):
 def test_a_node_by_hand_runs_in_real_time_and_writes_nothing(read):
     parameters = read("flow:=arm_catch")
     assert parameters == NodeParameters(
-        flow="arm_catch", clock="realtime", store=None, run_directory=None, autostart=False
+        flow="arm_catch", robot="", clock="realtime", store=None, run_directory=None, autostart=False
     )
 
 
@@ -49,3 +49,7 @@ def test_a_clock_is_one_of_two(read):
 def test_an_unknown_flow_is_said(read):
     with pytest.raises(FlowError, match="Did you mean 'arm_catch'"):
         read("flow:=arm_cash").load_flow()
+
+
+def test_a_robot_comes_with_the_flow(read):
+    assert read("flow:=arm_catch", "robot:=ur5e_realsense").load_flow().robot.robot == "ur5e_realsense"

@@ -1,8 +1,9 @@
 import pytest
-from rclpy.qos import QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
+from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 
-from reflexarc.control.nodes.qos import marker_qos, offered_qos, requested_qos
+from reflexarc.control.nodes.qos import adapted_qos, marker_qos, offered_qos, requested_qos
 from reflexarc.control.ports import Port, silence_s
+from reflexarc.control.robot import DriverTopic
 
 pytestmark = pytest.mark.ros
 
@@ -16,7 +17,8 @@ PORTS = [
 
 
 def is_compatible(offered, requested):
-    return qos_check_compatible(offered, requested)[0] is not QoSCompatibility.ERROR
+    # Equal, never identical: rclpy gives back its own kind of constant.
+    return qos_check_compatible(offered, requested)[0] != QoSCompatibility.ERROR
 
 
 @pytest.mark.parametrize("port", PORTS, ids=lambda port: port.topic)
@@ -59,3 +61,14 @@ def test_a_stream_is_silent_after_five_periods_but_not_before_50_ms():
     assert silence_s(PORTS[0].model_copy(update={"rate_hz": 500})) == pytest.approx(0.05)
     assert silence_s(PORTS[1]) == pytest.approx(0.05)
     assert silence_s(PORTS[4]) is None
+
+
+def test_a_robot_file_has_the_last_word_on_what_it_names():
+    said = DriverTopic(reliability="reliable", durability="transient_local", depth=3)
+    image = requested_qos(PORTS[0], "realtime", is_from_driver=True)
+    adapted = adapted_qos(requested_qos(PORTS[0], "realtime", is_from_driver=True), said)
+    assert adapted.reliability is ReliabilityPolicy.RELIABLE
+    assert adapted.durability is DurabilityPolicy.TRANSIENT_LOCAL
+    assert adapted.depth == 3
+    for nothing in (None, DriverTopic(topic="other")):
+        assert adapted_qos(requested_qos(PORTS[0], "realtime", is_from_driver=True), nothing) == image

@@ -118,6 +118,18 @@ def test_a_deactivated_guard_leaves_the_robot_at_rest_by_a_ramp(nodes, deployed)
     assert_ramp(drivers.commands[before:])
 
 
+def test_a_driver_that_falls_silent_stops_the_robot_until_it_speaks_again(nodes, deployed):
+    guard, drivers = deployed()
+    nodes.spin_until(lambda: drivers.speed == SPEED)
+    before = len(drivers.commands) - 1
+    drivers.is_silent = True
+    nodes.spin_until(lambda: drivers.speed == 0.0)
+    assert_ramp(drivers.commands[before:])
+    assert guard.faults()["held still: stale joint state"] > 0
+    drivers.is_silent = False
+    nodes.spin_until(lambda: drivers.speed == SPEED)
+
+
 @pytest.mark.parametrize("jump_ns", [10**10, -(10**10)])
 def test_a_drivers_clock_that_jumps_stops_the_robot_until_it_is_right_again(nodes, deployed, jump_ns):
     guard, drivers = deployed()
