@@ -117,11 +117,13 @@ class SensorAdapter:
                 raise ValueRefusedError(
                     f"encoding {value.encoding}, expected {self._encoding} of the robot file"
                 )
-            convert = CONVERSIONS.get((self._encoding, self._port.unit), lambda data: data)
-            return replace(
-                value, frame_id=self._port.frame, encoding=self._port.unit, data=convert(value.data)
-            )
-        return replace(value, frame_id=self._port.frame) if hasattr(value, "frame_id") else value
+            convert = CONVERSIONS.get((self._encoding, self._port.unit))
+            data = value.data if convert is None else convert(value.data)
+            frame = self._port.frame or value.frame_id
+            return replace(value, frame_id=frame, encoding=self._port.unit, data=data)
+        if isinstance(value, Float64Array):
+            return value
+        return replace(value, frame_id=self._port.frame or value.frame_id)
 
     def _in_our_order(self, value: JointState) -> JointState:
         count = len(value.names)

@@ -1,15 +1,21 @@
 """`reflexarc activate` and `deactivate`: whether commands go out to the robot of a flow that is deployed."""
 
+import time
+from collections.abc import Callable
+
 from rich.console import Console
 
 from reflexarc.control.errors import ReflexarcError
+from reflexarc.control.modules.stop import NOT_ACTIVATED
 from reflexarc.control.nodes.environment import joined, require_ros, shared_memory_cleaned
 from reflexarc.control.nodes.running import RunningFlow, find_running
+from reflexarc.control.values import Diagnostic
 
 __all__ = ["run_activate"]
 
 _WITHIN_S = 10.0
 """Discovery takes 0.1 s mostly, a transition some ms; the rest is for a loaded machine."""
+_POLL_S = 0.05
 
 
 def run_activate(flow: str | None, *, is_to_move: bool) -> None:
@@ -30,40 +36,40 @@ def run_activate(flow: str | None, *, is_to_move: bool) -> None:
             "Only what `reflexarc deploy` started is activated."
         )
     require_ros()
+    console = Console(soft_wrap=True, highlight=False)
     with shared_memory_cleaned(), joined(running.environment, running.directory):
         for guard in loaded.commanders:
-            _change(running, guard, loaded.robot.namespace, is_to_move=is_to_move)
-    console = Console(soft_wrap=True, highlight=False)
-    for guard in loaded.commanders:
-        if is_to_move:
-            console.print(f"{guard} is active: {loaded.robot.robot} may move")
-        else:
-            console.print(f"{guard} is inactive: {loaded.robot.robot} stands still")
+            said = _change(running, guard, loaded.robot.namespace, is_to_move=is_to_move)
+            console.print(f"{loaded.robot.robot}: {guard} is {said}")
 
 
-def _change(running: RunningFlow, guard: str, namespace: str, *, is_to_move: bool) -> None:
-    import time
-
+def _change(running: RunningFlow, guard: str, namespace: str, *, is_to_move: bool) -> str:
+    """Do it; what the guard is then, and what becomes of its commands."""
     from reflexarc.control.nodes.lifecycle import LifecycleClient
 
-    def check() -> None:
-        if not running.is_alive():
-            raise ReflexarcError(f"flow {running.flow} has just ended.")
-
     verb, wanted = ("activate", "active") if is_to_move else ("deactivate", "inactive")
-    client = LifecycleClient([guard], namespace=namespace)
-    try:
+    reports: list[Diagnostic] = []
+    client = LifecycleClient([guard], on_health=reports.append, namespace=namespace)
+
+    def wait(is_done: Callable[[], bool], complaint: str) -> None:
         until = time.monotonic() + _WITHIN_S
-        while not client.is_up(guard):
-            check()
+        while not is_done():
+            if not running.is_alive():
+                raise ReflexarcError(f"flow {running.flow} has just ended.")
             if time.monotonic() > until:
-                raise ReflexarcError(
-                    f"{guard} does not answer in {_WITHIN_S:.0f} s. Is it being started again?"
-                )
-            client.spin(0.05)
-        if (state := client.state(guard, _WITHIN_S)) == wanted:
-            return
-        if not client.change(guard, verb, _WITHIN_S, check):
+                raise ReflexarcError(f"{guard} {complaint} in {_WITHIN_S:.0f} s. Is it being started again?")
+            client.spin(_POLL_S)
+
+    def commands() -> str:
+        figures = (dict(r.figures) for r in reversed(reports) if r.name == guard)
+        return next((f["commands"] for f in figures if "commands" in f), "")
+
+    try:
+        wait(lambda: client.is_up(guard), "does not answer")
+        state = client.state(guard, _WITHIN_S)
+        if state != wanted and not client.change(guard, verb, _WITHIN_S, lambda: None):
             raise ReflexarcError(f"{guard} does not {verb}: it is {state}. `reflexarc faults` says more.")
+        wait(lambda: bool(commands()) and (commands() == NOT_ACTIVATED) != is_to_move, "reports nothing")
+        return f"{wanted}, its commands {commands()}" if is_to_move else wanted
     finally:
         client.close()

@@ -10,6 +10,7 @@ from reflexarc.control.commands.sim import node_table
 from reflexarc.control.errors import ReflexarcError
 from reflexarc.control.flow import Flow
 from reflexarc.control.flow_file import load_flow
+from reflexarc.control.modules.stop import NOT_ACTIVATED
 from reflexarc.control.nodes.bringup import Status
 from reflexarc.control.nodes.deployment import deploy
 from reflexarc.control.nodes.running import running_flows
@@ -91,7 +92,7 @@ class Teller:
         return "; the robot stands still" if name in self._flow.commanders else ""
 
     def _what_to_do(self, said: str) -> str:
-        return "; `reflexarc activate` lets the robot move" if said == "not activated" else ""
+        return "; `reflexarc activate` lets the robot move" if said == NOT_ACTIVATED else ""
 
 
 def _require_host(flow: Flow, host: str | None, *, activate: bool) -> None:

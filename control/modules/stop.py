@@ -3,10 +3,12 @@
 It only says whether the robot is to stand still, and why; the guard sees to it.
 """
 
-__all__ = ["DEAD_MAN", "EMERGENCY", "Stop"]
+__all__ = ["DEAD_MAN", "EMERGENCY", "NOT_ACTIVATED", "Stop"]
 
 EMERGENCY = "emergency stop"
 DEAD_MAN = "dead-man's switch not held"
+NOT_ACTIVATED = "not activated"
+"""What a guard's report says of its commands before somebody activates it."""
 
 
 class Stop:

@@ -235,6 +235,8 @@ class FlowNode(LifecycleNode):
             raise
         self.is_active = True
         self._comes_up_alone = False  # from now on somebody else may stop and start it
+        if self.commands_robot:  # who stands beside it is told at once
+            self.publish_health()
 
     def _deactivate(self, state: LifecycleState) -> None:
         self.is_active = False
@@ -242,6 +244,8 @@ class FlowNode(LifecycleNode):
             self.halt()
         finally:
             super().on_deactivate(state)
+        if self.commands_robot:
+            self.publish_health()
 
     def _cleanup(self) -> None:
         self.destroy_timer(self._health_timer)

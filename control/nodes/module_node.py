@@ -27,6 +27,7 @@ from reflexarc.control.inbox import make_inbox
 from reflexarc.control.module import Inputs, Outputs
 from reflexarc.control.modules import make_module
 from reflexarc.control.modules.guard import Guard
+from reflexarc.control.modules.stop import NOT_ACTIVATED
 from reflexarc.control.nodes.artifact_swap import ArtifactSwap
 from reflexarc.control.nodes.flow_node import FlowNode
 from reflexarc.control.nodes.injected_fault import InjectedFault
@@ -241,7 +242,7 @@ class ModuleNode(FlowNode):
         if self._stop is None:
             return {}
         if not self.is_active:
-            return {"commands": "not activated"}
+            return {"commands": NOT_ACTIVATED}
         reason = self._stop.reason
         return {"commands": "go out" if reason is None else f"hold still: {reason}"}
 

@@ -4,7 +4,7 @@ It only listens: it asks the graph of ROS 2 who is there, and reads each topic f
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -49,6 +49,7 @@ class TopicFinding:
         rate_hz: What the flow needs; None where any will do.
         measured_hz: What came; None where nothing was measured.
         behind_s: How far stamps are behind this host's clock, in the median; None without stamps.
+        is_missing: Whether nobody is at the other end.
         problems: What is wrong, and what to do; empty where all is well.
     """
 
@@ -87,7 +88,7 @@ def check_robot_topics(flow: Flow, node: Node, executor: Executor) -> list[Topic
     return [probe.finding for probe in (*probes, *actuators)]
 
 
-def _spin(executor: Executor, seconds: float, is_done: Any) -> None:
+def _spin(executor: Executor, seconds: float, is_done: Callable[[], bool]) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until and not is_done():
         executor.spin_once(timeout_sec=_POLL_S)
@@ -113,8 +114,8 @@ class _Probe:
         self._node = node
         self._message = message
         self._qos = qos
-        package, _, name = message.__module__.split(".")[0], "", message.__name__
-        self._type = f"{package}/msg/{name}"
+        package = message.__module__.split(".")[0]
+        self._type = f"{package}/msg/{message.__name__}"
         words = f"{qos.reliability.name} {qos.durability.name}".lower()
         self.finding = TopicFinding(port, topic, self._type, words, rate_hz)
 

@@ -57,7 +57,7 @@ def test_a_robot_moves_only_while_its_guard_is_active_and_comes_to_rest(deployme
     nodes.spin_until(is_up, within_s=60)
     assert drivers.commands == [], "nothing moves before somebody says so"
     run_activate("guarded", is_to_move=True)
-    assert capfd.readouterr().out == "guard is active: slider may move\n"
+    assert capfd.readouterr().out == "slider: guard is active, its commands go out\n"
     nodes.spin_until(lambda: drivers.speed == SPEED)
     health = []
     drivers.node.create_subscription(DiagnosticArray, "diagnostics", health.append, 10)
@@ -79,6 +79,7 @@ def test_a_robot_moves_only_while_its_guard_is_active_and_comes_to_rest(deployme
     run_activate(None, is_to_move=True)
     nodes.spin_until(lambda: drivers.speed == SPEED)
     run_activate(None, is_to_move=False)
+    assert capfd.readouterr().out.splitlines()[-1] == "slider: guard is inactive"
     nodes.spin_until(lambda: drivers.speed == 0.0)
     run_activate(None, is_to_move=True)
     nodes.spin_until(lambda: drivers.speed == SPEED)
