@@ -2,16 +2,22 @@
 #   make sim     install what a run needs, run the main job, print its report
 #   make test    install everything, check the code, run the tests
 #   make test-slow  the tests that train again and again: kills, Ray, retraining, the moved camera
+#   make test-jazzy the tests over ROS 2, on Jazzy's wheels instead of Kilted's
 # PYTHON selects the interpreter, VENV the folder of the virtual environment.
 
 PYTHON ?= python3
 VENV ?= .venv
 
-PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := $(PIP) --constraint constraints.txt
 # Type checkers cannot see through an editable install; these links are what they see.
 TYPES := $(VENV)/types/reflexarc
 
-.PHONY: sim test test-slow clean
+# An environment of its own: both releases have packages of the same names.
+JAZZY := $(VENV)-jazzy
+ROS_TESTS := tests/control/nodes tests/control/commands tests/end_to_end
+
+.PHONY: sim test test-slow test-jazzy clean
 
 sim: $(VENV)/.installed-sim
 	$(VENV)/bin/reflexarc sim --episodes 20
@@ -27,6 +33,10 @@ test: $(VENV)/.installed-test
 test-slow: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest -q -m slow
 
+test-jazzy:
+	@$(MAKE) --no-print-directory VENV=$(JAZZY) $(JAZZY)/.installed-jazzy
+	$(JAZZY)/bin/python -m pytest -q -m "ros and not slow" $(ROS_TESTS)
+
 $(VENV)/.installed-sim: pyproject.toml constraints.txt | $(VENV)/.made
 	$(PIP_INSTALL) --editable ".[ros]"
 	@touch $@
@@ -36,6 +46,12 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/.made
 	@mkdir -p $(TYPES) && ln -sfn $(CURDIR)/control $(TYPES)/control && ln -sfn $(CURDIR)/envs $(TYPES)/envs
 	@touch $(VENV)/.installed-sim $@
 
+# Without torch: what runs does not need it.
+$(VENV)/.installed-jazzy: pyproject.toml constraints.txt constraints-jazzy.txt | $(VENV)/.made
+	@grep -v '^ros-' constraints.txt | cat - constraints-jazzy.txt >$(VENV)/constraints.txt
+	$(PIP) --constraint $(VENV)/constraints.txt --editable ".[jazzy]" pytest pytest-timeout hypothesis
+	@touch $@
+
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || \
 	  { echo "reflexarc needs Python 3.10 to 3.13, and $(PYTHON) is not. Run: make PYTHON=python3.12" >&2; exit 1; }
@@ -44,4 +60,4 @@ $(VENV)/.made:
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build reflexarc.egg-info
+	rm -rf $(VENV) $(JAZZY) build reflexarc.egg-info

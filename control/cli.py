@@ -94,6 +94,12 @@ def deploy(
     activate: Annotated[
         bool, typer.Option("--activate", help="Let the robot move as soon as all is up.")
     ] = False,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            "--host", help="Which host of the flow's deployment this is; it starts that host's part."
+        ),
+    ] = None,
     store: StoreOption = None,
 ) -> None:
     """Run a flow beside a robot's own drivers, until Ctrl-C; it moves nothing until `activate`."""
@@ -102,8 +108,8 @@ def deploy(
         from reflexarc.control.commands.deploy_check import run_check
 
         if not check:
-            run_deploy(flow, robot, store, activate=activate)
-        elif not run_check(flow, robot):
+            run_deploy(flow, robot, store, activate=activate, host=host)
+        elif not run_check(flow, robot, host):
             raise typer.Exit(1)
 
 

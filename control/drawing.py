@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
 
+from reflexarc.control.deployment import Deployment
 from reflexarc.control.flow import PLANT, Flow
 
 __all__ = ["draw_mermaid", "draw_svg", "draw_text"]
@@ -129,6 +130,36 @@ def _flow_lines(flow: Flow) -> Iterator[str]:
         yield "v"
     yield ""
     yield f"plant (acts on {', '.join(flow.plant.inputs)})"
+    if flow.deployment is not None:
+        yield from _place_lines(flow.deployment)
+        yield from _crossing_lines(flow, flow.deployment)
+
+
+def _place_lines(deployment: Deployment) -> Iterator[str]:
+    """Which modules share a process, and the processes of each host."""
+    yield ""
+    yield "processes"
+    for name, process in deployment.processes.items():
+        where = (
+            "" if process.host is None else f" on {process.host} ({deployment.hosts[process.host].address})"
+        )
+        yield f"   {name}{where}: {', '.join(process.modules)}"
+
+
+def _crossing_lines(flow: Flow, deployment: Deployment) -> Iterator[str]:
+    """The topics that go over the network."""
+    if not deployment.hosts:
+        return
+    yield "between hosts"
+    for topic in _topics(flow):
+        here = _host_of(deployment, topic.node)
+        there = {_host_of(deployment, consumer) for consumer, _ in topic.consumers} - {here}
+        if there:
+            yield f"   {topic.name}, {topic.pace}: {here} -> {', '.join(sorted(there))}"
+
+
+def _host_of(deployment: Deployment, node: str) -> str:
+    return deployment.host_of("twin" if node == PLANT else node) or node
 
 
 def _training_lines(flow: Flow) -> Iterator[str]:

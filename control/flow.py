@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from reflexarc.control.deployment import Deployment
 from reflexarc.control.errors import FlowError
 from reflexarc.control.ports import MessageType, Port
 from reflexarc.control.redundancy.members import VOTER
@@ -127,6 +128,7 @@ class Flow(BaseModel):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     plant: PlantSpec
     modules: dict[str, ModuleSpec] = Field(min_length=1)
+    deployment: Deployment | None = None
     robot: Robot | None = None
 
     @property

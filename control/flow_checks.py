@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel, ValidationError
 
+from reflexarc.control.deployment import Deployment
 from reflexarc.control.errors import FlowError, ValueRefusedError, did_you_mean
 from reflexarc.control.fallback import base_port
 from reflexarc.control.flow import PLANT, Flow, ModuleSpec, Source
@@ -43,7 +44,7 @@ _JOINT_TYPES = (MessageType.JOINT_STATE, MessageType.JOINT_TRAJECTORY, MessageTy
 
 def check_flow(flow: Flow) -> list[Problem]:
     """Everything that is wrong with a flow whose parts are well formed; empty if it can run."""
-    problems = [*_names(flow), *_numbers(flow)]
+    problems = [*_names(flow), *_numbers(flow), *_deployment(flow)]
     if PLANT not in flow.modules:
         problems += _sources(flow)
     if problems:  # the rest follows edges, which have to lead somewhere, and counts in ticks
@@ -314,6 +315,67 @@ def _plant(flow: Flow) -> Iterator[Problem]:
                 f"plant.{name}: {source.node} answers within its tick, as no machine can. "
                 f"Give it a latency_s of at least {1 / rate:g}.",
             )
+
+
+def _deployment(flow: Flow) -> Iterator[Problem]:
+    if flow.deployment is None:
+        return
+    yield from _hosts(flow.deployment)
+    keys = ("deployment", "processes")
+    placed = [name for process in flow.deployment.processes.values() for name in process.modules]
+    for name, process in flow.deployment.processes.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            yield Problem(
+                (*keys, name), f"process {name}: its name is lower snake case: files are named by it."
+            )
+        if name in {*_NODES, *flow.modules} - {*process.modules}:
+            yield Problem((*keys, name), f"process {name}: has the name of a node that it does not host.")
+        yield from _host_of(flow.deployment, name)
+        for number, module in enumerate(process.modules):
+            at = (*keys, name, "modules", str(number))
+            if module == "twin" and len(process.modules) == 1:
+                continue
+            if module == "twin":
+                yield Problem(at, f"process {name}: the twin shares its process with no module.")
+            elif module not in flow.modules:
+                hint = did_you_mean(module, flow.modules)
+                yield Problem(at, f"process {name}: there is no module '{module}'. {hint}")
+            elif placed.count(module) > 1:
+                yield Problem(
+                    at, f"process {name}: module '{module}' is placed {placed.count(module)} times."
+                )
+    for module in flow.modules:
+        if module not in placed:
+            yield Problem(keys, f"deployment: module '{module}' is in no process. Add it to one.")
+
+
+def _hosts(deployment: Deployment) -> Iterator[Problem]:
+    addresses = [host.address for host in deployment.hosts.values()]
+    for name, host in deployment.hosts.items():
+        keys = ("deployment", "hosts", name, "address")
+        address = host.address
+        if address.packed[0] == 0 or address.is_multicast or address.is_reserved:
+            yield Problem(keys, f"host {name}: {address} is not the address of a host.")
+        if address.is_loopback and len(addresses) > 1:
+            yield Problem(
+                keys, f"host {name}: {address} is each host's own; the others do not reach it there."
+            )
+        elif addresses.count(address) > 1:
+            yield Problem(keys, f"host {name}: {address} is given to {addresses.count(address)} hosts.")
+
+
+def _host_of(deployment: Deployment, process: str) -> Iterator[Problem]:
+    host = deployment.processes[process].host
+    keys = ("deployment", "processes", process)
+    if host is None and deployment.hosts:
+        yield Problem(
+            keys, f"process {process}: key 'host' is missing. Known: {', '.join(deployment.hosts)}."
+        )
+    elif host is not None and host not in deployment.hosts:
+        hint = (
+            did_you_mean(host, deployment.hosts) if deployment.hosts else "There is none in deployment.hosts."
+        )
+        yield Problem((*keys, "host"), f"process {process}: there is no host '{host}'. {hint}")
 
 
 def _graphs(flow: Flow) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reflexarc.control.deployment import Deployment
 from reflexarc.control.errors import ReflexarcError
 from reflexarc.control.fallback import SEPARATOR, fallback_port
 from reflexarc.control.flow import PLANT, Flow, ModuleSpec, PlantSpec, Source, TrainingSpec
@@ -60,7 +61,7 @@ class _Reader(YamlReader):
 
     def flow(self) -> Flow:
         """The flow, or one error with all problems."""
-        top = self._mapping(self._data, (), ("flow", "plant", "modules"))
+        top = self._mapping(self._data, (), ("flow", "plant", "modules", "deployment"))
         name = top.get("flow")
         if "flow" not in top:
             self._problem((), "flow file: key 'flow' is missing.")
@@ -75,10 +76,13 @@ class _Reader(YamlReader):
         }
         if not modules and not self._problems:
             self._problem(("modules",), "modules: there is none.")
+        deployment = None
+        if "deployment" in top:
+            deployment = self._model(Deployment, top["deployment"], ("deployment",), "deployment")
         self._raise_if_any()
         assert plant is not None
         complete = {name: spec for name, spec in modules.items() if spec is not None}
-        flow = Flow(name=str(name), plant=plant, modules=complete)
+        flow = Flow(name=str(name), plant=plant, modules=complete, deployment=deployment)
         self._problems += check_flow(flow)
         self._raise_if_any()
         return flow

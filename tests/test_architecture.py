@@ -18,6 +18,7 @@ SOURCES = sorted(
 LAYERS = (
     ("control/__init__.py", "control/errors.py", "control/redundancy/__init__.py", "control/values.py"),
     (
+        "control/deployment.py",
         "control/fallback.py",
         "control/files.py",
         "control/frames.py",

@@ -37,15 +37,46 @@ def test_packages_are_the_folders() -> None:
     assert set(toml_list("packages")) == folders | {"reflexarc.launch"}
 
 
+def constraints(file: str = "constraints.txt") -> list[str]:
+    lines = (ROOT / file).read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
 def test_every_direct_requirement_is_pinned() -> None:
-    pinned = {
-        re.split(r"[=;@ ]", line)[0].lower().replace("_", "-")
-        for line in (ROOT / "constraints.txt").read_text().splitlines()
-        if line and not line.startswith("#")
-    }
+    pinned = {re.split(r"[=;@ ]", line)[0].lower().replace("_", "-") for line in constraints()}
     direct = [entry for key in ("dependencies", "ros", "train", "dev") for entry in toml_list(key)]
     names = {re.split(r"[<>=;\[ ]", entry)[0].lower().replace("_", "-") for entry in direct}
     assert names <= pinned
+
+
+def test_both_releases_of_ros_have_the_same_packages() -> None:
+    kilted, jazzy = (
+        {re.split("==", entry)[0]: entry.partition(";")[0] for entry in toml_list(extra)}
+        for extra in ("ros", "jazzy")
+    )
+    assert kilted.keys() == jazzy.keys()
+    assert not set(kilted.values()) & set(jazzy.values())
+    assert set(kilted.values()) <= set(constraints())
+    assert set(jazzy.values()) <= set(constraints("constraints-jazzy.txt"))
+
+
+def test_jazzy_pins_wheels_of_ros_and_nothing_else() -> None:
+    pinned = [line.partition("==")[0] for line in constraints("constraints-jazzy.txt")]
+    assert [name for name in pinned if not name.startswith("ros-")] == []
+    assert len(pinned) == len(set(pinned))
+
+
+def test_make_test_jazzy_finds_every_test_over_ros() -> None:
+    match = re.search(r"^ROS_TESTS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert match
+    searched = match[1].split()
+    marked = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if re.search(r"pytest\.mark\.ros\b", path.read_text())
+    ]
+    assert marked
+    assert [path for path in marked if not path.startswith(tuple(searched))] == []
 
 
 def test_train_looks_for_its_whole_extra() -> None:
@@ -57,16 +88,15 @@ def test_train_looks_for_its_whole_extra() -> None:
 def test_no_package_is_pinned_twice(python: str) -> None:
     environment = {**default_environment(), "python_version": python, "python_full_version": f"{python}.0"}
     names = []
-    for line in (ROOT / "constraints.txt").read_text().splitlines():
-        if line and not line.startswith("#"):
-            requirement = Requirement(line)
-            if requirement.marker is None or requirement.marker.evaluate(environment):
-                names.append(requirement.name)
+    for line in constraints():
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate(environment):
+            names.append(requirement.name)
     assert len(names) == len(set(names))
 
 
 def test_torch_is_the_version_that_was_asked_for() -> None:
-    assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text().splitlines()
+    assert "torch==2.13.0" in constraints()
 
 
 ROS_PLACES = {

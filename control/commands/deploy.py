@@ -19,7 +19,7 @@ from reflexarc.control.robot_file import on_robot
 __all__ = ["Teller", "run_deploy"]
 
 
-def run_deploy(flow: str, robot: str, store: Path | None, *, activate: bool) -> None:
+def run_deploy(flow: str, robot: str, store: Path | None, *, activate: bool, host: str | None = None) -> None:
     """Run it until Ctrl-C.
 
     Args:
@@ -27,11 +27,13 @@ def run_deploy(flow: str, robot: str, store: Path | None, *, activate: bool) -> 
         robot: Name or path of the robot file.
         store: Folder of the artifacts; None for those that ship.
         activate: Whether commands flow as soon as all is up.
+        host: Which host of the flow's deployment this is; None where everything runs here.
 
     Raises:
         ReflexarcError: It cannot start, or a node has ended and cannot be brought back.
     """
     loaded = on_robot(load_flow(flow), robot)
+    _require_host(loaded, host, activate=activate)
     folder = SHIPPED_STORE if store is None else store
     resolve_artifacts(loaded, folder)
     _require_alone(loaded)
@@ -46,7 +48,7 @@ def run_deploy(flow: str, robot: str, store: Path | None, *, activate: bool) -> 
                 live.update(node_table(loaded.order, now, teller.caption))
 
         show(Status("starting", {}, ()))
-        deploy(loaded, show, folder, is_activated=activate)
+        deploy(loaded, show, folder, host=host, is_activated=activate)
 
 
 class Teller:
@@ -91,6 +93,22 @@ class Teller:
 
     def _what_to_do(self, said: str) -> str:
         return "; `reflexarc activate` lets the robot move" if said == NOT_ACTIVATED else ""
+
+
+def _require_host(flow: Flow, host: str | None, *, activate: bool) -> None:
+    """A part of a flow is started where it belongs, and moves nothing by itself.
+
+    Raises:
+        ReflexarcError: It is not said which host this is, or the robot is to move before the others are there.
+    """
+    hosts = () if flow.deployment is None else tuple(flow.deployment.hosts)
+    if hosts and host is None:
+        raise ReflexarcError(f"flow {flow.name} runs on several hosts. Say which this is: --host {hosts[0]}.")
+    if host is not None and activate:
+        raise ReflexarcError(
+            "--activate does not go with --host: each host comes up when it likes. "
+            "Run `reflexarc activate` when all are there."
+        )
 
 
 def _require_alone(flow: Flow) -> None:

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from reflexarc.control.flow_file import load_flow
-from reflexarc.control.nodes.environment import at_robot, require_ros, shared_memory_cleaned
+from reflexarc.control.nodes.deployment import network_of
+from reflexarc.control.nodes.environment import require_ros, shared_memory_cleaned
 from reflexarc.control.robot_file import on_robot
 
 if TYPE_CHECKING:
@@ -23,12 +24,13 @@ _FILE_WIDTH = 160
 """Columns where nobody has a window, which would else count as one of 80."""
 
 
-def run_check(flow: str, robot: str) -> bool:
+def run_check(flow: str, robot: str, host: str | None = None) -> bool:
     """Listen for some seconds, print a table, and a line per problem.
 
     Args:
         flow: Name or path of the flow.
         robot: Name or path of the robot file.
+        host: Which host of the flow's deployment this is; None where everything runs here.
 
     Returns:
         Whether the flow can be deployed.
@@ -41,7 +43,7 @@ def run_check(flow: str, robot: str) -> bool:
     with (
         shared_memory_cleaned(),
         tempfile.TemporaryDirectory(prefix="reflexarc-check-") as folder,
-        at_robot(Path(folder)) as domain,
+        network_of(loaded, host, Path(folder)) as domain,
     ):
         from reflexarc.control.nodes.module_client import guest
         from reflexarc.control.nodes.robot_check import check_robot_topics

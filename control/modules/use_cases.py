@@ -173,7 +173,9 @@ def with_recorders(flow: Flow, folder: Path, limit_mb: float) -> Flow:
             f"{flow.name}: no job is done by three approaches, so there are no use cases."
         )
     _store(folder, limit_mb)
-    return Flow(name=flow.name, plant=flow.plant, modules={**flow.modules, **recorders})
+    return Flow(
+        name=flow.name, plant=flow.plant, modules={**flow.modules, **recorders}, deployment=flow.deployment
+    )
 
 
 def _recorder(flow: Flow, job: str, voter: ModuleSpec, folder: Path, limit_mb: float) -> ModuleSpec:

@@ -1,4 +1,4 @@
-"""Bringup: one process per node, up from the actuators back to the sensors, down in reverse.
+"""Bringup: the processes of a flow, up from the actuators back to the sensors, down in reverse.
 
 `run_ros` is the whole of RosRuntime as the command line sees it. The launcher starts the processes, asks them
 for their transitions, and waits for the twin's result; no value of the flow passes through it. Whatever ends
@@ -25,8 +25,21 @@ from reflexarc.control.errors import RuntimeUnavailableError
 from reflexarc.control.flow import Flow
 from reflexarc.control.nodes import Clock
 from reflexarc.control.nodes.children import Children
-from reflexarc.control.nodes.description import TWIN, NodeDescription, describe_flow
-from reflexarc.control.nodes.environment import domain_id, isolated, require_ros, shared_memory_cleaned
+from reflexarc.control.nodes.description import (
+    TWIN,
+    NodeDescription,
+    by_process,
+    command_line,
+    describe_flow,
+    on_host,
+)
+from reflexarc.control.nodes.environment import (
+    among_hosts,
+    domain_id,
+    isolated,
+    require_ros,
+    shared_memory_cleaned,
+)
 from reflexarc.control.nodes.running import FLOW_FILE, announce
 from reflexarc.control.run_result import Episode, RunResult
 from reflexarc.control.values import Diagnostic
@@ -34,7 +47,7 @@ from reflexarc.control.values import Diagnostic
 if TYPE_CHECKING:
     from reflexarc.control.nodes.lifecycle import LifecycleClient
 
-__all__ = ["Bringup", "Status", "run_ros", "signals_deferred"]
+__all__ = ["Bringup", "Status", "run_on_host", "run_ros", "signals_deferred"]
 
 _START_WITHIN_S = 60.0
 """Five processes import onnxruntime, MuJoCo and rclpy on two cores in some 4 s."""
@@ -43,6 +56,8 @@ _POLL_S = 0.05
 _SETTLED_S = 5.0
 _RESPAWNS = 3
 """A module that ends so often, each time within five seconds of its start, cannot be brought back."""
+_COME_UP = ("-p", "autostart:=true")
+"""Has nodes come up by themselves."""
 _HALT_WITHIN_S = 0.5
 _SOON_S = 1.0
 _END_WITHIN_S = 0.7
@@ -109,6 +124,47 @@ def run_ros(
                 shutil.rmtree(directory, ignore_errors=True)
 
 
+def run_on_host(
+    flow: Flow,
+    host: str,
+    on_status: Callable[[Status], None] = lambda status: None,
+    store: Path = SHIPPED_STORE,
+    twin: Mapping[str, Any] | None = None,
+) -> None:
+    """Run what one of a flow's hosts has of it, in real time, until SIGINT, SIGTERM or the last episode of a twin here.
+
+    Nobody oversees the hosts: each node configures itself, waits for its neighbours wherever they are, and begins.
+    All hosts are in one ROS domain, 0 without ROS_DOMAIN_ID as everywhere in ROS 2.
+
+    Args:
+        flow: The flow, with a deployment.
+        host: Name of this host there.
+        on_status: Called when something has changed.
+        store: Folder of the artifacts.
+        twin: Parameters of the twin, where the plant is simulated; it runs on the host that the deployment gives it.
+
+    Raises:
+        FlowError: The flow's deployment has no such host.
+        RuntimeUnavailableError: There is no ROS 2, this machine does not have the host's address, or a node
+            cannot start or ends again and again.
+    """
+    require_ros()
+    with signals_deferred() as signals, shared_memory_cleaned():
+        directory = Path(tempfile.mkdtemp(prefix="reflexarc-"))
+        children = Children(directory)
+        try:
+            with among_hosts(flow.name, flow.deployment, host, directory) as domain:
+                # Only the twin leaves records: nobody would read those of a part.
+                own = None if twin is None else {**twin, "run_directory": str(directory)}
+                nodes = describe_flow(flow, str(directory / FLOW_FILE), "realtime", store, twin=own)
+                run = _Run(flow, "realtime", directory, children, on_host(nodes, host), signals, on_status)
+                run.comes_up_alone = True
+                run.to_the_end(store, domain)
+        finally:
+            if not children.has_crashed:
+                shutil.rmtree(directory, ignore_errors=True)
+
+
 class _InterruptedError(Exception):
     """SIGINT or SIGTERM came."""
 
@@ -125,6 +181,9 @@ class Bringup:
         signals: SIGINT and SIGTERM are noted here, and end it.
         on_status: Called when something has changed.
     """
+
+    comes_up_alone = False
+    """Whether these are one host's nodes of several, which come up by themselves, since nobody oversees the hosts."""
 
     def __init__(
         self,
@@ -147,12 +206,13 @@ class Bringup:
         self._respawns: Counter[str] = Counter()
         self._early_ends: Counter[str] = Counter()
         self._started_at: dict[str, float] = {}
-        """When a module was last started again."""
+        """When a process was last started again."""
         self._phase = "starting"
         self._nodes = {node.name: node for node in nodes}
         self._namespace = nodes[0].namespace
         self._names = tuple(self._nodes)
         """All nodes, from the actuators back to the sensors."""
+        self._processes = by_process(nodes)
 
     # --- what a kind of run decides
 
@@ -203,21 +263,30 @@ class Bringup:
             full_name = f"{node.namespace}/{node.name}"
             parameters = json.dumps({full_name: {"ros__parameters": node.parameters}})  # JSON is YAML
             (self._directory / f"{node.name}.yaml").write_text(parameters)
-            self._start_node(node.name)
+        for process in self._processes:
+            self._start_process(process)
 
-    def _start_node(self, name: str, *more: str) -> None:
-        parameters_file = str(self._directory / f"{name}.yaml")
-        arguments = ["--ros-args", "-r", f"__node:={name}", "--params-file", parameters_file, *more]
+    def _start_process(self, process: str, *more: str) -> None:
+        nodes = self._processes[process]
+        names = [node.name for node in nodes]
+        arguments = command_line(nodes, [str(self._directory / f"{name}.yaml") for name in names])
+        if self.comes_up_alone and not more:
+            more = _COME_UP
         if self._namespace:
             arguments += ["-r", f"__ns:={self._namespace}"]
-        self._children.start(name, self._nodes[name].python_module, arguments)
+        self._children.start(process, nodes[0].python_module, [*arguments, *more], names)
 
     def _up(self, client: "LifecycleClient") -> None:
+        if not self.comes_up_alone:
+            self._bring_up(client)
+        self._phase = "running"
+
+    def _bring_up(self, client: "LifecycleClient") -> None:
         until = time.monotonic() + _START_WITHIN_S
         while absent := [name for name in self._names if not client.is_up(name)]:
             self._check()
             if time.monotonic() > until:
-                reason = self._children.reason(absent[0])
+                reason = self._reason(absent[0])
                 raise RuntimeUnavailableError(
                     f"{', '.join(absent)} did not come up in {_START_WITHIN_S:.0f} s: {reason}"
                 )
@@ -227,10 +296,7 @@ class Bringup:
                 if transition == "activate" and not self.is_to_act(name):
                     continue
                 if not client.change(name, transition, _TRANSITION_WITHIN_S, self._check):
-                    raise RuntimeUnavailableError(
-                        f"{name} cannot {transition}: {self._children.reason(name)}"
-                    )
-        self._phase = "running"
+                    raise RuntimeUnavailableError(f"{name} cannot {transition}: {self._reason(name)}")
 
     # --- running
 
@@ -247,14 +313,15 @@ class Bringup:
         But for one that commands a robot, which then waits for somebody to activate it, as after every start.
         In lock step nobody can go on without one of them, and nobody at all without the twin.
         """
-        for name in self._children.dead():
+        for process in self._children.dead():
             now = time.monotonic()
-            has_settled = now - self._started_at.get(name, -_SETTLED_S) >= _SETTLED_S
-            self._early_ends[name] = 0 if has_settled else self._early_ends[name] + 1
-            if name != TWIN and self._early_ends[name] < _RESPAWNS:
-                self._respawns[name] += 1
-                self._started_at[name] = now
-                self._start_node(name, "-p", "autostart:=true")
+            has_settled = now - self._started_at.get(process, -_SETTLED_S) >= _SETTLED_S
+            self._early_ends[process] = 0 if has_settled else self._early_ends[process] + 1
+            names = [node.name for node in self._processes[process]]
+            if TWIN not in names and self._early_ends[process] < _RESPAWNS:
+                self._respawns.update(names)
+                self._started_at[process] = now
+                self._start_process(process, *_COME_UP)
 
     def _check(self) -> None:
         if self._signals:
@@ -274,7 +341,7 @@ class Bringup:
     def _down(self, client: "LifecycleClient", patience_s: float) -> None:
         """Halt the robot, then stop the nodes from the sensors to the actuators, then end the processes."""
         begin = time.monotonic()
-        commanders = self._flow.commanders
+        commanders = [name for name in self._names if name in self._flow.commanders]
         others = [name for name in reversed(self._names) if name not in commanders]
         for name in (*commanders, *others):
             within_s = min(_HALT_WITHIN_S, patience_s) if name in commanders else patience_s
@@ -284,9 +351,16 @@ class Bringup:
             if self._flow.robot is not None and name in commanders and client.state(name, left_s) != "active":
                 continue
             with suppress(RuntimeUnavailableError):  # it has ended, so there is nothing left to stop
-                client.change(name, "deactivate", left_s, partial(self._children.check, name))
-        self._children.terminate([*others, *commanders])
+                process = self._nodes[name].process
+                client.change(name, "deactivate", left_s, partial(self._children.check, process))
+        last = [self._nodes[name].process for name in commanders]
+        self._children.terminate(
+            [*(process for process in reversed(self._processes) if process not in last), *last]
+        )
         self._children.wait(max(time.monotonic(), begin + _SOON_S) + _END_WITHIN_S)
+
+    def _reason(self, name: str) -> str:
+        return self._children.reason(self._nodes[name].process)
 
 
 class _Run(Bringup):
@@ -299,7 +373,7 @@ class _Run(Bringup):
         return is_over
 
     def result(self) -> RunResult:
-        """What came of it.
+        """What came of it, once it is over.
 
         Raises:
             RuntimeUnavailableError: A node has left no records.
@@ -312,9 +386,7 @@ class _Run(Bringup):
         for name in self._flow.modules:
             path = self._directory / f"{name}.npz"
             if not path.exists():
-                raise RuntimeUnavailableError(
-                    f"{name} ended without its records: {self._children.reason(name)}"
-                )
+                raise RuntimeUnavailableError(f"{name} ended without its records: {self._reason(name)}")
             records[name], rejections[name] = read_steps(path)
             if self._respawns[name]:
                 rejections[name] = {**rejections[name], "ended and was started again": self._respawns[name]}

@@ -16,7 +16,7 @@ from reflexarc.control.files import write_whole
 __all__ = ["LAUNCHER_PID", "PID_SUFFIX", "Children"]
 
 PID_SUFFIX = ".pid"
-"""The directory has a file `NAME.pid` for each."""
+"""The directory has a file `NAME.pid` for each node."""
 
 LAUNCHER_PID = "REFLEXARC_LAUNCHER_PID"
 """Environment variable of a child: it ends when the process of this id does."""
@@ -41,8 +41,15 @@ class Children:
         self.has_crashed = False
         """Whether one has ended that should not have."""
 
-    def start(self, name: str, module: str, arguments: Sequence[str]) -> None:
-        """Start `python -m module arguments`."""
+    def start(self, name: str, module: str, arguments: Sequence[str], nodes: Sequence[str] = ()) -> None:
+        """Start `python -m module arguments`.
+
+        Args:
+            name: Of the process.
+            module: Python module.
+            arguments: Its command line.
+            nodes: Names of the nodes in it; without any, one that is named as the process.
+        """
         with self._log_path(name).open("ab") as log:
             started = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
@@ -54,7 +61,8 @@ class Children:
                 env={**os.environ, LAUNCHER_PID: str(os.getpid()), "SPT_NOENV": "1"},
             )
         self._processes[name] = started
-        write_whole(self._directory / f"{name}{PID_SUFFIX}", str(started.pid))
+        for node in nodes or [name]:
+            write_whole(self._directory / f"{node}{PID_SUFFIX}", str(started.pid))
 
     def dead(self) -> list[str]:
         """Those that have ended."""

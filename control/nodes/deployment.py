@@ -8,17 +8,18 @@ once no command goes out any more, and it is the driver's own watchdog that stop
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from reflexarc.control.artifacts.store import SHIPPED_STORE
 from reflexarc.control.flow import Flow
 from reflexarc.control.nodes.bringup import Bringup, Status, signals_deferred
 from reflexarc.control.nodes.children import Children
-from reflexarc.control.nodes.description import describe_flow
-from reflexarc.control.nodes.environment import at_robot, require_ros, shared_memory_cleaned
+from reflexarc.control.nodes.description import describe_flow, on_host
+from reflexarc.control.nodes.environment import among_hosts, at_robot, require_ros, shared_memory_cleaned
 from reflexarc.control.nodes.running import FLOW_FILE
 
-__all__ = ["deploy"]
+__all__ = ["deploy", "network_of"]
 
 
 def deploy(
@@ -26,17 +27,23 @@ def deploy(
     on_status: Callable[[Status], None] = lambda status: None,
     store: Path = SHIPPED_STORE,
     *,
+    host: str | None = None,
     is_activated: bool = False,
 ) -> None:
     """Run a flow on its robot until SIGINT or SIGTERM, which then have their usual effect.
+
+    On one of several hosts, only that host's processes, whose nodes come up by themselves; the guard is activated
+    where it is.
 
     Args:
         flow: A flow with a robot.
         on_status: Called when something has changed.
         store: Folder of the artifacts.
+        host: Which host of the flow's deployment this is; None where everything runs here.
         is_activated: Whether the guard is activated as soon as all nodes are up.
 
     Raises:
+        FlowError: The flow's deployment has no such host.
         RuntimeUnavailableError: There is no ROS 2, or a node cannot start or ends again and again; the message gives
             that node's own reason.
     """
@@ -45,14 +52,33 @@ def deploy(
         directory = Path(tempfile.mkdtemp(prefix="reflexarc-"))
         children = Children(directory)
         try:
-            nodes = describe_flow(flow, str(directory / FLOW_FILE), "realtime", store)
-            with at_robot(directory) as domain:
+            with network_of(flow, host, directory) as domain:
+                everywhere = describe_flow(flow, str(directory / FLOW_FILE), "realtime", store)
+                nodes = everywhere if host is None else on_host(everywhere, host)
                 run = _Deployment(flow, "realtime", directory, children, nodes, signals, on_status)
                 run.is_activated = is_activated
+                run.comes_up_alone = host is not None
                 run.to_the_end(store, domain)
         finally:
             if not children.has_crashed:  # else its log is worth reading
                 shutil.rmtree(directory, ignore_errors=True)
+
+
+def network_of(flow: Flow, host: str | None, directory: Path) -> AbstractContextManager[int]:
+    """While open, ROS 2 is where the robot's drivers and the flow's other hosts are; gives the domain.
+
+    Args:
+        flow: A flow with a robot.
+        host: Which host of the flow's deployment this is; None where everything runs here.
+        directory: For logs and the transport profile.
+
+    Raises:
+        FlowError: The flow's deployment has no such host.
+        RuntimeUnavailableError: This machine does not have that host's address, or ROS_DOMAIN_ID is not a domain.
+    """
+    if host is None:
+        return at_robot(directory)
+    return among_hosts(flow.name, flow.deployment, host, directory)
 
 
 class _Deployment(Bringup):

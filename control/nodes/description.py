@@ -1,9 +1,9 @@
-"""Description: the nodes that a flow needs on ROS 2, a process each, as plain data.
+"""Description: the nodes that a flow needs on ROS 2, and which of them share a process, as plain data.
 
 The command line starts them by itself, launch files by `launch_ros`; both read what to start from here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from reflexarc.control.errors import FlowError
 from reflexarc.control.flow import Flow
 from reflexarc.control.nodes import Clock
 
-__all__ = ["TWIN", "NodeDescription", "describe_flow"]
+__all__ = ["TWIN", "NodeDescription", "by_process", "command_line", "describe_flow", "on_host"]
 
 TWIN = "twin"
 """Node name of the plant in simulation."""
@@ -20,19 +20,23 @@ TWIN = "twin"
 
 @dataclass(frozen=True, kw_only=True)
 class NodeDescription:
-    """One lifecycle node in a process of its own.
+    """One lifecycle node.
 
     Args:
         name: Its node name.
         executable: `module_node` or `twin_node`: a file of this folder with a `main`, and of the same name in
             `lib/reflexarc`, where launch files look for it.
         parameters: Its ROS 2 parameters.
+        process: Name of its process, which it may share with others of the same executable.
+        host: Name of the host of that process; None where the deployment has no hosts.
         namespace: That of the robot, so that a second one has the same flow beside it; empty for none.
     """
 
     name: str
     executable: str
     parameters: Mapping[str, Any]
+    process: str
+    host: str | None = None
     namespace: str = ""
 
     @property
@@ -77,18 +81,69 @@ def describe_flow(
     }
     # In lock step each marker brings the time; reading /clock as well would only cost. Without a twin there is none.
     reads_clock = clock == "realtime" and twin is not None
-    modules = tuple(
-        NodeDescription(
-            name=name,
-            executable="module_node",
-            parameters={**common, "use_sim_time": reads_clock},
-            namespace="" if flow.robot is None else flow.robot.namespace,
-        )
-        for name in reversed(flow.order)
-    )
+    parameters = {**common, "use_sim_time": reads_clock}
+    modules = tuple(_module(flow, name, parameters) for name in reversed(flow.order))
     if twin is None:
         return modules
+    process, host = _place(flow, TWIN)
     plant = NodeDescription(
-        name=TWIN, executable="twin_node", parameters={**common, "use_sim_time": False, **twin}
+        name=TWIN,
+        executable="twin_node",
+        parameters={**common, "use_sim_time": False, **twin},
+        process=process,
+        host=host,
     )
     return (*modules, plant)
+
+
+def by_process(nodes: Iterable[NodeDescription]) -> dict[str, tuple[NodeDescription, ...]]:
+    """The nodes of each process, in the order that they were given in."""
+    found: dict[str, tuple[NodeDescription, ...]] = {}
+    for node in nodes:
+        found[node.process] = (*found.get(node.process, ()), node)
+    return found
+
+
+def on_host(nodes: Sequence[NodeDescription], host: str) -> list[NodeDescription]:
+    """The nodes that a host has.
+
+    Raises:
+        FlowError: It has none.
+    """
+    found = [node for node in nodes if node.host == host]
+    if not found:
+        raise FlowError(f"host {host}: the deployment places no process there. Nothing is to be started.")
+    return found
+
+
+def command_line(nodes: Sequence[NodeDescription], parameter_files: Sequence[str]) -> list[str]:
+    """Arguments of the process that hosts these nodes.
+
+    Args:
+        nodes: All nodes of one process.
+        parameter_files: A file of ROS 2 parameters for each.
+    """
+    names = [node.name for node in nodes]
+    files = [argument for file in parameter_files for argument in ("--params-file", file)]
+    if len(names) == 1:
+        return ["--ros-args", "-r", f"__node:={names[0]}", *files]
+    return [*names, "--ros-args", *files]
+
+
+def _module(flow: Flow, name: str, parameters: Mapping[str, Any]) -> NodeDescription:
+    process, host = _place(flow, name)
+    return NodeDescription(
+        name=name,
+        executable="module_node",
+        parameters=parameters,
+        process=process,
+        host=host,
+        namespace="" if flow.robot is None else flow.robot.namespace,
+    )
+
+
+def _place(flow: Flow, node: str) -> tuple[str, str | None]:
+    """Process and host of a node; without a deployment a process of its own, here."""
+    if flow.deployment is None:
+        return node, None
+    return flow.deployment.process_of(node) or node, flow.deployment.host_of(node)

@@ -1,4 +1,4 @@
-"""Environment: the corner of ROS 2 that one run has for itself: a domain, and loopback UDP alone.
+"""Environment: the corner of ROS 2 that one run has for itself: a domain, and UDP on loopback or among its hosts.
 
 Fast DDS would use shared memory, whose files stay in /dev/shm when a process is killed, and sockets on
 0.0.0.0. Neither buys anything at our image size. Two images of 41 kB there and an answer back between two
@@ -8,14 +8,24 @@ processes on two cores, p50 / p99 of 2000: shared memory 0.49 / 0.82 ms, loopbac
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from reflexarc.control.errors import RuntimeUnavailableError
+from reflexarc.control.deployment import Deployment
+from reflexarc.control.errors import FlowError, RuntimeUnavailableError, did_you_mean
 
-__all__ = ["at_robot", "domain_id", "isolated", "joined", "require_ros", "shared_memory_cleaned", "way_in"]
+__all__ = [
+    "among_hosts",
+    "at_robot",
+    "domain_id",
+    "isolated",
+    "joined",
+    "require_ros",
+    "shared_memory_cleaned",
+    "way_in",
+]
 
 _OWN_PROFILE = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE", "ROS_DISCOVERY_SERVER")
 """With any of these the user has chosen a transport; ours stays out of the way."""
@@ -23,13 +33,13 @@ _OWN_PROFILE = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE
 _PROFILE = """<?xml version="1.0" encoding="UTF-8"?>
 <dds xmlns="http://www.eprosima.com"><profiles>
  <transport_descriptors><transport_descriptor>
-  <transport_id>loopback</transport_id><type>UDPv4</type>
+  <transport_id>ours</transport_id><type>UDPv4</type>
   <sendBufferSize>4194304</sendBufferSize><receiveBufferSize>4194304</receiveBufferSize>
-  <interfaceWhiteList><address>127.0.0.1</address></interfaceWhiteList>
+  <interfaceWhiteList>{interface}</interfaceWhiteList>
   <maxInitialPeersRange>32</maxInitialPeersRange>
  </transport_descriptor></transport_descriptors>
  <participant profile_name="reflexarc" is_default_profile="true"><rtps>
-  <userTransports><transport_id>loopback</transport_id></userTransports>
+  <userTransports><transport_id>ours</transport_id></userTransports>
   <useBuiltinTransports>false</useBuiltinTransports>
   <builtin>
    <discovery_config>
@@ -37,16 +47,18 @@ _PROFILE = """<?xml version="1.0" encoding="UTF-8"?>
     <leaseAnnouncement><sec>1</sec><nanosec>0</nanosec></leaseAnnouncement>
    </discovery_config>
    <metatrafficUnicastLocatorList><locator/></metatrafficUnicastLocatorList>
-   <initialPeersList><locator><udpv4><address>127.0.0.1</address></udpv4></locator></initialPeersList>
+   <initialPeersList>{peers}</initialPeersList>
   </builtin>
  </rtps></participant>
 </profiles></dds>
 """
-"""For Fast DDS 2 and 3. Discovery asks the 32 possible participants of the domain on this host, as
-`ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST` does, which would bring shared memory back in. With the five first
+"""For Fast DDS 2 and 3. Discovery asks the 32 possible participants of the domain on each host, as
+`ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST` does, which would bring shared memory back in. It asks by unicast, and
+goes on once a second for ever, so that hosts find each other again after any cut. With the five first
 announcements of the default, six of ten pairs of processes needed 3 s to find each other; with twenty, all
 of ten 0.1 s."""
 
+_LOOPBACK = "127.0.0.1"
 _SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -119,6 +131,39 @@ def at_robot(directory: Path) -> Iterator[int]:
             yield domain
 
 
+@contextmanager
+def among_hosts(flow: str, deployment: Deployment | None, host: str, directory: Path) -> Iterator[int]:
+    """While open, ROS 2 in this process and its children is one host's of a deployment; gives the domain.
+
+    That is the user's own, 0 without ROS_DOMAIN_ID as everywhere in ROS 2, the same on all hosts.
+
+    Args:
+        flow: Name of the flow.
+        deployment: That of the flow.
+        host: The host that this machine is.
+        directory: For logs and the transport profile.
+
+    Raises:
+        FlowError: The deployment has no such host.
+        RuntimeUnavailableError: This machine does not have that host's address, or ROS_DOMAIN_ID is not a domain.
+    """
+    hosts = {} if deployment is None else deployment.hosts
+    if deployment is None or host not in hosts:
+        raise FlowError(f"{flow}: its deployment has no host '{host}'. {did_you_mean(host, hosts)}")
+    address = str(hosts[host].address)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            raise RuntimeUnavailableError(
+                f"host {host}: {address} is no address of this machine. Run this on {host}, or correct "
+                "the address in the flow file's deployment."
+            ) from None
+    domain = _given_domain() or 0
+    with isolated(domain, directory, address, map(str, deployment.peers_of(host))):
+        yield domain
+
+
 def _is_free(domain: int) -> bool:
     """Whether no participant has the first unicast port of this domain (RTPS 2.5, 9.6.1.1)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -130,18 +175,22 @@ def _is_free(domain: int) -> bool:
 
 
 @contextmanager
-def isolated(domain: int, directory: Path) -> Iterator[None]:
-    """While open, ROS 2 in this process and its children stays in one domain, on this host, without files.
+def isolated(
+    domain: int, directory: Path, address: str = _LOOPBACK, peers: Iterable[str] = ()
+) -> Iterator[None]:
+    """While open, ROS 2 in this process and its children stays in one domain, among these hosts, without files.
 
     Args:
         domain: ROS domain.
         directory: For logs and the transport profile.
+        address: Of this host: the only one that sockets are bound to.
+        peers: Addresses of the other hosts.
     """
     changes: dict[str, str | None] = {"ROS_DOMAIN_ID": str(domain), "ROS_LOG_DIR": str(directory)}
     is_fast_dds = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp").startswith("rmw_fastrtps")
     if is_fast_dds and not any(os.environ.get(name) for name in _OWN_PROFILE):
         profile = directory / "transport.xml"
-        profile.write_text(_PROFILE)
+        profile.write_text(_profile(address, peers))
         changes |= {
             _profile_variable(): str(profile),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT",
@@ -186,6 +235,13 @@ def _set(variables: Mapping[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+
+
+def _profile(address: str, peers: Iterable[str]) -> str:
+    asked = "".join(
+        f"<locator><udpv4><address>{host}</address></udpv4></locator>" for host in (address, *peers)
+    )
+    return _PROFILE.format(interface=f"<address>{address}</address>", peers=asked)
 
 
 def _profile_variable() -> str:

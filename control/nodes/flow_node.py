@@ -34,6 +34,8 @@ __all__ = ["FlowNode"]
 _DISCOVERY_S = 10.0
 """Discovery takes 40 to 90 ms mostly and about 2 s in one of four; the rest is for a loaded machine."""
 
+_TELL_AGAIN_S = 10.0
+
 
 class FlowNode(LifecycleNode):
     """A lifecycle node with the ports of one node of a flow.
@@ -48,6 +50,7 @@ class FlowNode(LifecycleNode):
         NodeParameters.declare(self)
         self.is_active = False
         self.is_done = False
+        self._comes_up_alone = False
         self.refused: Counter[str] = Counter()
         """Values of this node's own that no message can say, by reason."""
 
@@ -151,16 +154,29 @@ class FlowNode(LifecycleNode):
         return self._transition(self._cleanup)
 
     def begin(self) -> None:
-        """Configure and activate, where nobody else does.
+        """Configure, where nobody else does; `come_up` then does the rest.
 
         Raises:
             RuntimeUnavailableError: It cannot.
         """
-        if not self.get_parameter("autostart").value:
+        self._comes_up_alone = bool(self.get_parameter("autostart").value)
+        if self._comes_up_alone:
+            self._require_success(self.trigger_configure())
+
+    def come_up(self) -> None:
+        """Activate as soon as the neighbours are there, where nobody else does.
+
+        It does not wait for them here: they may be in this process, or on a host that is still off.
+
+        Raises:
+            RuntimeUnavailableError: It cannot.
+        """
+        if not self._comes_up_alone or self.is_active or self.commands_robot:
             return
-        self._come_up(self.trigger_configure)
-        if not self.commands_robot:
-            self._come_up(self.trigger_activate)
+        if missing := self._missing_neighbours():
+            self.get_logger().info(f"waits for {', '.join(missing)}", throttle_duration_sec=_TELL_AGAIN_S)
+            return
+        self._require_success(self.trigger_activate())
 
     @property
     def commands_robot(self) -> bool:
@@ -171,6 +187,10 @@ class FlowNode(LifecycleNode):
         """Stop and hold still before the process ends, if that was not done yet."""
         if self.is_active:
             self.trigger_deactivate()
+
+    def _require_success(self, done: TransitionCallbackReturn) -> None:
+        if done is not TransitionCallbackReturn.SUCCESS:
+            raise RuntimeUnavailableError(f"{self.get_name()}: did not come up; its log says why.")
 
     def _transition(
         self, action: Callable[..., None], *arguments: LifecycleState
@@ -184,10 +204,6 @@ class FlowNode(LifecycleNode):
             self.get_logger().error(traceback.format_exc())
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
-
-    def _come_up(self, transition: Callable[[], TransitionCallbackReturn]) -> None:
-        if transition() is not TransitionCallbackReturn.SUCCESS:
-            raise RuntimeUnavailableError(f"{self.get_name()}: did not come up; its log says why.")
 
     def _configure(self) -> None:
         self.parameters = NodeParameters.read(self)
@@ -220,6 +236,7 @@ class FlowNode(LifecycleNode):
             super().on_deactivate(state)
             raise
         self.is_active = True
+        self._comes_up_alone = False  # from now on somebody else may stop and start it
         if self.commands_robot:  # who stands beside it is told at once
             self.publish_health()
 

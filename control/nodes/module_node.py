@@ -3,16 +3,20 @@
 It carries messages to the module and back and knows nothing of what the module does. In real time an arriving
 message makes the module step, or a timer where its deadline has passed; in lock step the gate does. The
 module stands in a `Succession`, so that setting the parameter `artifact` can put another in its place.
-`python -m reflexarc.control.nodes.module_node --ros-args -r __node:=guard -p flow:=arm_catch`
+`python -m reflexarc.control.nodes.module_node --ros-args -r __node:=guard -p flow:=arm_catch`, or with several
+in one process `python -m reflexarc.control.nodes.module_node policy estimation --ros-args -p flow:=arm_catch`
 """
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from rclpy.clock import Clock as RosClock
 from rclpy.clock_type import ClockType
+from rclpy.utilities import remove_ros_args
 from std_srvs.srv import Trigger
 
 from reflexarc.control.artifacts.artifact import Artifact
@@ -49,8 +53,8 @@ _IDLE_S = 0.1
 class ModuleNode(FlowNode):
     """Hosts the module of the flow that has the node's name."""
 
-    def __init__(self) -> None:
-        super().__init__("module")
+    def __init__(self, name: str = "module") -> None:
+        super().__init__(name)
         self.create_service(Trigger, "~/reset", self._on_reset)
         self._swap = ArtifactSwap(self, self.publish_health)
         self._injected = InjectedFault(self)
@@ -61,6 +65,8 @@ class ModuleNode(FlowNode):
         """Look after a swap; callbacks do all else."""
         if self.is_active:
             self._look_after_swap()
+        else:
+            self.come_up()
         return _IDLE_S
 
     def load(self) -> str:
@@ -313,8 +319,9 @@ class ModuleNode(FlowNode):
 
 
 def main() -> None:
-    """Run a module's node until it is told to end."""
-    host(ModuleNode)
+    """Run the nodes of the modules that are named, or one, until told to end."""
+    names = remove_ros_args(sys.argv)[1:]
+    host(*(partial(ModuleNode, name) for name in names or ["module"]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Process: how a node lives in an operating system process, and how it ends.
+"""Process: how nodes live in an operating system process, and how it ends.
 
 The idioms were measured on the ROS 2 wheels: rclpy's own signal handlers make 9 % of processes end with an
 error, `spin()` of the events executor is deaf to signals, and 0.3 to 2 % of processes that end together
@@ -41,7 +41,7 @@ class HostedNode(Protocol):
     """Whether the process can end by itself."""
 
     def begin(self) -> None:
-        """Called once, before anything else."""
+        """Called once, before any other and before any `work`."""
 
     def work(self) -> float:
         """Do what is due; return after how many seconds to be called again at the latest."""
@@ -68,11 +68,11 @@ def make_executor(context: rclpy.Context | None = None) -> Executor:
     return EventsExecutor(context=context)
 
 
-def host(make_node: Callable[[], HostedNode], arguments: Sequence[str] | None = None) -> None:
-    """Run one node until SIGINT, SIGTERM or the end of the launcher.
+def host(*make_nodes: Callable[[], HostedNode], arguments: Sequence[str] | None = None) -> None:
+    """Run nodes until SIGINT, SIGTERM or the end of the launcher.
 
     Args:
-        make_node: Makes the node, a `HostedNode` of rclpy.
+        *make_nodes: Each makes one node, a `HostedNode` of rclpy. They share an executor.
         arguments: Command line with `--ros-args`, or None for that of the process.
     """
     is_ending = _end_on_signal()
@@ -82,33 +82,38 @@ def host(make_node: Callable[[], HostedNode], arguments: Sequence[str] | None = 
     )
     gc.freeze()  # what was imported stays: no need to walk through it in every collection
     try:
-        _spin(make_node(), is_ending)
+        _spin([make_node() for make_node in make_nodes], is_ending)
     finally:
         gc.collect()  # a lifecycle node takes its participant out of the domain when it is collected
         rclpy.try_shutdown()
 
 
-def _spin(node: HostedNode, is_ending: Callable[[], bool]) -> None:
-    setproctitle(node.get_name())
+def _spin(nodes: Sequence[HostedNode], is_ending: Callable[[], bool]) -> None:
+    setproctitle("+".join(node.get_name() for node in nodes))
     executor = make_executor()
-    executor.add_node(cast(Node, node))
+    for node in nodes:
+        executor.add_node(cast(Node, node))
     try:
-        node.begin()
-        while not (is_ending() or node.is_done):
+        for node in nodes:
+            node.begin()
+        while not (is_ending() or all(node.is_done for node in nodes)):
             # Not `spin_once`, which would come back to Python after every callback. Nobody completes the
             # future; a new one each time, as the default executor leaves a callback in it.
             never: Future[None] = Future(executor=executor)
-            with _illegal_transitions_refused(node):
-                executor.spin_until_future_complete(never, timeout_sec=node.work())
-        node.end()
+            idle_s = min(node.work() for node in nodes)
+            with _illegal_transitions_refused(nodes[0]):
+                executor.spin_until_future_complete(never, timeout_sec=idle_s)
+        for node in nodes:
+            node.end()
     except ReflexarcError as error:
-        node.get_logger().fatal(str(error))
+        nodes[0].get_logger().fatal(str(error))
         sys.exit(1)
     finally:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(_END_WITHIN_S)
         executor.shutdown()
-        node.destroy_node()
+        for node in nodes:
+            node.destroy_node()
 
 
 @contextmanager

@@ -168,6 +168,7 @@ class StepTeller:
 
     def lose_track(self) -> None:
         """People had a hand in the next step, which a recording does not show: none is judged until a reset."""
+        self.flush()  # a message gives only the serial of its first step
         self._serial += 1
 
     def tell(

@@ -165,6 +165,8 @@ class TwinNode(FlowNode):
 
     def work(self) -> float:
         """Do what is due by the clock."""
+        if not self.is_active:
+            self.come_up()
         if not self.is_active or self._phase is _Phase.OVER:
             return _IDLE_S
         if self._phase is _Phase.RESETTING:

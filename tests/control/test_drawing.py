@@ -3,6 +3,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from reflexarc.control.deployment import Deployment
 from reflexarc.control.drawing import draw_mermaid, draw_svg, draw_text
 from reflexarc.control.flow import Flow, Source
 from reflexarc.control.flow_file import known_flows, load_flow
@@ -16,6 +17,15 @@ def with_loop(flow):
     inputs = {**policy.inputs, "commanded": Source(node="guard", port="commanded")}
     modules = {**flow.modules, "policy": policy.model_copy(update={"inputs": inputs})}
     return Flow(name=flow.name, plant=flow.plant, modules=modules)
+
+
+def deployed(flow, deployment):
+    return Flow(
+        name=flow.name,
+        plant=flow.plant,
+        modules=flow.modules,
+        deployment=Deployment.model_validate(deployment),
+    )
 
 
 def boxes(svg):
@@ -146,3 +156,37 @@ def test_a_flow_without_training_can_be_drawn():
     assert draw_text(untrained, training=True).endswith("No module of this flow is trained.")
     assert draw_mermaid(untrained, training=True) == "flowchart TB"
     assert boxes(draw_svg(untrained, training=True)) == []
+
+
+def test_text_says_what_shares_a_process_and_what_goes_between_hosts():
+    flow = load_flow("arm_catch")
+    placed = {
+        "hosts": {"head": {"address": "10.0.0.1"}, "arm": {"address": "10.0.0.2"}},
+        "processes": {
+            "mind": {"host": "head", "modules": ["perception", "estimation", "policy"]},
+            "reflex": {"host": "arm", "modules": ["guard"]},
+        },
+    }
+    text = draw_text(deployed(flow, placed))
+    assert text.startswith(draw_text(flow))
+    assert text.removeprefix(draw_text(flow)).splitlines() == [
+        "",
+        "",
+        "processes",
+        "   mind on head (10.0.0.1): perception, estimation, policy",
+        "   reflex on arm (10.0.0.2): guard",
+        "between hosts",
+        "   camera/color/image_raw, 50 Hz, latency 0 ms: plant -> head",
+        "   camera/depth/image_raw, 50 Hz, latency 0 ms: plant -> head",
+        "   camera/color/camera_info, once, latency 0 ms: plant -> head",
+        "   joint_states, 100 Hz, latency 0 ms: plant -> arm, head",
+        "   policy/command, 100 Hz, latency 0 ms: head -> arm",
+        "   forward_velocity_controller/commands, 100 Hz, latency 10 ms: arm -> plant",
+    ]
+
+
+def test_text_of_processes_alone():
+    flow = load_flow("arm_catch")
+    placed = {"processes": {"all": {"modules": list(flow.modules)}}}
+    lines = draw_text(deployed(flow, placed)).splitlines()
+    assert lines[-2:] == ["processes", "   all: perception, estimation, policy, guard"]

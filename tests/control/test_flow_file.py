@@ -84,7 +84,7 @@ def test_what_a_reader_expects_is_kept():
         pytest.param(
             "flow: arm_catch",
             "flow: arm_catch\n1: {}",
-            "1: {} => flow file: unknown key '1'. Known: flow, modules, plant.",
+            "1: {} => flow file: unknown key '1'. Known: deployment, flow, modules, plant.",
             id="top, no text",
         ),
         pytest.param(
@@ -121,7 +121,7 @@ def test_what_a_reader_expects_is_kept():
         pytest.param(
             "flow: arm_catch",
             'flow: arm_catch\n"two\\nlines": {}',
-            "\"two => flow file: unknown key 'two lines'. Known: flow, modules, plant.",
+            "\"two => flow file: unknown key 'two lines'. Known: deployment, flow, modules, plant.",
             id="of more than one line",
         ),
     ],

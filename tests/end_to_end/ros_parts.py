@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from reflexarc.control.deployment import Deployment
 from reflexarc.control.flow import Flow
 from reflexarc.control.module import Inputs, Module, Outputs
 from reflexarc.control.ports import MessageType, PortNeed
@@ -36,6 +37,7 @@ class SpotPlant:
 
     def __init__(self, flow: Flow) -> None:
         self.tick_ns = flow.tick_ns
+        self._ticks = int(flow.plant.parameters.get("ticks", TICKS))
         self._digest = hashlib.sha256()
         self._ticks_left = 0
         self._camera_info_due = True
@@ -51,7 +53,7 @@ class SpotPlant:
         self._velocity = np.zeros(6)
         self._spot = self._random.uniform((10, 10), (WIDTH - 10, HEIGHT - 10))
         self._drift = self._random.uniform(-0.5, 0.5, 2)
-        self._ticks_left = TICKS
+        self._ticks_left = self._ticks
         self._first_tick_ns = now_ns
         self._errors: list[float] = []
         self._unsafe = 0
@@ -351,3 +353,9 @@ def spot_flow(**changes: Any) -> Flow:
             "modules": {name: {"name": name, **module} for name, module in modules.items()},
         }
     )
+
+
+def deployed(flow: Flow, processes: Mapping[str, Sequence[str]]) -> Flow:
+    """A flow whose modules share processes."""
+    placed = {"processes": {name: {"modules": modules} for name, modules in processes.items()}}
+    return flow.model_copy(update={"deployment": Deployment.model_validate(placed)})

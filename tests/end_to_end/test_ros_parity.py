@@ -8,7 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # where the processes of nodes find the parts as well
 pytest.importorskip("rclpy", reason="needs the ROS 2 wheels: pip install 'reflexarc[ros]'")
 
-from ros_parts import TICKS, SpotPlant, spot_flow
+from ros_parts import TICKS, SpotPlant, deployed, spot_flow
 from ros_support import HERE
 
 from reflexarc.control.errors import FlowError, RuntimeUnavailableError
@@ -51,6 +51,11 @@ def test_lock_step_over_ros_is_the_local_run_bit_for_bit():
     assert ros.clock_at is None
     assert statuses[-1].episodes == ros.episodes
     assert {name for status in statuses for name in status.nodes} <= {*flow.modules, TWIN}
+
+
+def test_modules_that_share_a_process_do_the_same_bit_for_bit():
+    flow = deployed(spot_flow(), {"mind": ["smoother", "pilot"], "body": ["spotter", "guard"]})
+    assert run_ros(flow, SEEDS).trajectory_sha256 == run_local(flow, SEEDS).trajectory_sha256
 
 
 def test_real_time_follows_the_wall_clock_and_reaches_the_same_goal():

@@ -63,6 +63,9 @@ def test_a_wrong_option_is_refused_before_anything_is_measured(tmp_path: Path) -
 
 @pytest.mark.ros
 def test_it_measures_and_writes(reflexarc, ros_domain: int, tmp_path: Path) -> None:
+    pytest.importorskip(
+        "stable_baselines3", reason="needs it to compare with: pip install 'reflexarc[train]'"
+    )
     done = reflexarc("bench", "--seconds", "0.2", "--json", "bench.json", within_s=110.0)
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / "bench.json").read_text())

@@ -3,13 +3,21 @@
 from pathlib import Path
 
 from reflexarc.control.commands.deploy import Teller
-from reflexarc.control.flow_file import load_flow
+from reflexarc.control.flow_file import FLOWS, load_flow
 from reflexarc.control.nodes.bringup import Status
 from reflexarc.control.nodes.running import FLOW_FILE, announce
 from reflexarc.control.robot_file import on_robot
 from reflexarc.control.values import Diagnostic
 
 FLOW = on_robot(load_flow("arm_catch"), "ur5e_realsense")
+
+DEPLOYMENT = """
+deployment:
+  hosts: {head: {address: 192.0.2.1}, arm: {address: 192.0.2.2}}
+  processes:
+    mind: {host: head, modules: [perception, estimation, policy]}
+    reflex: {host: arm, modules: [guard]}
+"""
 
 
 def status(commands: str | None = None, **respawns: int) -> Status:
@@ -58,3 +66,26 @@ def test_a_wrong_robot_file_is_a_line_per_problem_and_nothing_starts(reflexarc, 
         lines[-1]
         == f"reflexarc: {path}:4: outputs: the plant of flow arm_catch has no 'colr'. Did you mean 'color'?"
     )
+
+
+def test_a_part_of_a_flow_is_started_where_it_belongs(reflexarc, tmp_path: Path) -> None:
+    path = tmp_path / "flow.yaml"
+    path.write_text((FLOWS / "arm_catch.yaml").read_text() + DEPLOYMENT)
+    command = ("deploy", "--robot", "ur5e_realsense", "--flow", str(path))
+    for more, reason in (
+        ((), "flow arm_catch runs on several hosts. Say which this is: --host head."),
+        (
+            ("--host", "head", "--activate"),
+            "--activate does not go with --host: each host comes up when it likes. "
+            "Run `reflexarc activate` when all are there.",
+        ),
+        (("--host", "heed"), "arm_catch: its deployment has no host 'heed'. Did you mean 'head'?"),
+        (
+            ("--host", "head"),
+            "host head: 192.0.2.1 is no address of this machine. Run this on head, or correct "
+            "the address in the flow file's deployment.",
+        ),
+    ):
+        done = reflexarc(*command, *more, TMPDIR=str(tmp_path))
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1] == f"reflexarc: {reason}"

@@ -8,7 +8,10 @@ import threading
 
 import pytest
 
-from reflexarc.control.nodes.bringup import Status, signals_deferred
+from reflexarc.control.deployment import Deployment
+from reflexarc.control.errors import ReflexarcError
+from reflexarc.control.flow_file import load_flow
+from reflexarc.control.nodes.bringup import Status, run_on_host, signals_deferred
 
 pytestmark = pytest.mark.ros
 
@@ -36,6 +39,29 @@ def test_without_ros_one_line_says_what_to_do():
 def test_the_launcher_is_imported_without_ros():
     done = run("import sys, reflexarc.control.nodes.bringup; print('rclpy' in sys.modules)")
     assert done.stdout.strip() == "False", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("deployment", "reason"),
+    [
+        (None, "arm_catch: its deployment has no host 'head'. Known: none."),
+        (
+            {"hosts": {"heed": {"address": "192.0.2.1"}}, "processes": {"all": {"modules": ["guard"]}}},
+            "arm_catch: its deployment has no host 'head'. Did you mean 'heed'?",
+        ),
+        (
+            {"hosts": {"head": {"address": "192.0.2.1"}}, "processes": {"all": {"modules": ["guard"]}}},
+            "host head: 192.0.2.1 is no address of this machine. Run this on head, or correct the address in the "
+            "flow file's deployment.",
+        ),
+    ],
+)
+def test_a_host_that_this_is_not_is_refused(deployment, reason):
+    flow = load_flow("arm_catch")
+    placed = None if deployment is None else Deployment.model_validate(deployment)
+    with pytest.raises(ReflexarcError) as refused:
+        run_on_host(flow.model_copy(update={"deployment": placed}), "head")
+    assert str(refused.value) == reason
 
 
 def test_a_signal_has_its_effect_afterwards():

@@ -2,9 +2,11 @@
 
 import pytest
 
+from reflexarc.control.deployment import Deployment
 from reflexarc.control.errors import FlowError
+from reflexarc.control.flow import Flow
 from reflexarc.control.flow_file import load_flow
-from reflexarc.control.nodes.description import describe_flow
+from reflexarc.control.nodes.description import by_process, command_line, describe_flow
 from reflexarc.control.robot import Robot
 from reflexarc.control.robot_adapter import flow_joints
 
@@ -25,6 +27,37 @@ def test_nodes_come_from_the_actuators_back_to_the_sensors(tmp_path):
     }
     assert twin.parameters["seeds"] == [1]
     assert twin.parameters["use_sim_time"] is False
+
+
+def test_a_node_has_a_process_of_its_own_unless_the_deployment_says_more():
+    flow = load_flow("arm_catch")
+    assert all(node.process == node.name for node in describe_flow(flow, "f", "realtime", twin={}))
+    deployment = Deployment.model_validate(
+        {
+            "hosts": {"head": {"address": "10.0.0.1"}, "arm": {"address": "10.0.0.2"}},
+            "processes": {
+                "brain": {"host": "head", "modules": ["perception", "estimation", "policy"]},
+                "reflex": {"host": "arm", "modules": ["guard"]},
+            },
+        }
+    )
+    deployed = Flow(name="f", plant=flow.plant, modules=flow.modules, deployment=deployment)
+    nodes = describe_flow(deployed, "f", "realtime", twin={})
+    assert [(node.name, node.process, node.host) for node in nodes] == [
+        ("guard", "reflex", "arm"),
+        ("policy", "brain", "head"),
+        ("estimation", "brain", "head"),
+        ("perception", "brain", "head"),
+        ("twin", "twin", None),
+    ]
+    processes = by_process(nodes)
+    assert list(processes) == ["reflex", "brain", "twin"]
+    assert command_line(processes["reflex"], ["g.yaml"]) == (
+        ["--ros-args", "-r", "__node:=guard", "--params-file", "g.yaml"]
+    )
+    files = ["--params-file", "a", "--params-file", "b", "--params-file", "c"]
+    names = ["policy", "estimation", "perception"]
+    assert command_line(processes["brain"], ["a", "b", "c"]) == [*names, "--ros-args", *files]
 
 
 def test_without_a_twin_nodes_read_the_wall_clock():

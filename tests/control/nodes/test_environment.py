@@ -1,11 +1,14 @@
 import os
+import re
 import socket
 from pathlib import Path
 
 import pytest
 
+from reflexarc.control.deployment import Deployment
 from reflexarc.control.errors import RuntimeUnavailableError
 from reflexarc.control.nodes.environment import (
+    among_hosts,
     at_robot,
     domain_id,
     isolated,
@@ -53,6 +56,28 @@ def test_the_environment_is_as_before_afterwards(monkeypatch, tmp_path):
         assert [Path(value).parent for value in profiles] == [tmp_path]
         assert "<address>127.0.0.1</address>" in Path(profiles[0]).read_text()
     assert dict(os.environ) == before
+
+
+def test_several_hosts_ask_each_other_and_nobody_else(monkeypatch, tmp_path):
+    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE", "ROS_DISCOVERY_SERVER"):
+        monkeypatch.delenv(name, raising=False)
+    with isolated(7, tmp_path, "10.0.0.1", iter(["10.0.0.2", "10.0.0.3"])):
+        (profile,) = [value for name, value in os.environ.items() if name.endswith("_DEFAULT_PROFILES_FILE")]
+        text = Path(profile).read_text()
+    assert "<interfaceWhiteList><address>10.0.0.1</address></interfaceWhiteList>" in text
+    peers = re.findall(r"<locator><udpv4><address>(.*?)</address></udpv4></locator>", text)
+    assert peers == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+
+
+def test_an_address_of_another_machine_is_refused(tmp_path):
+    here = {"hosts": {"head": {"address": "127.0.0.1"}}, "processes": {"all": {"modules": ["guard"]}}}
+    with among_hosts("f", Deployment.model_validate(here), "head", tmp_path):
+        assert os.environ["ROS_LOG_DIR"] == str(tmp_path)
+    away = {**here, "hosts": {"head": {"address": "192.0.2.1"}}}  # RFC 5737: nobody has it
+    with pytest.raises(
+        RuntimeUnavailableError, match=r"host head: 192\.0\.2\.1 is no address of this machine\."
+    ):
+        among_hosts("f", Deployment.model_validate(away), "head", tmp_path).__enter__()
 
 
 def test_another_process_finds_the_way_in(monkeypatch, tmp_path):

@@ -55,3 +55,24 @@ def test_cleanup_frees_the_topics_and_the_node_can_start_again(nodes, tmp_path):
         assert node.trigger_cleanup() == SUCCESS
         topics.append(node.count_publishers("brake/command") + node.count_subscribers("joint_states"))
     assert topics == [2, 0, 2, 0]
+
+
+def test_a_node_that_comes_up_alone_waits_for_its_neighbours_without_standing_still(nodes, tmp_path, capfd):
+    nodes.start(arguments(small_flow(), "lockstep", tmp_path, autostart="true"))
+    node = nodes.add(ModuleNode())
+    node.begin()
+    node.come_up()
+    assert not node.is_active
+    assert "waits for /brake/command to plant, /joint_states from plant" in capfd.readouterr().err
+
+
+def test_a_node_that_comes_up_alone_does_so_once(nodes, tmp_path):
+    nodes.start(arguments(small_flow(), "realtime", tmp_path, autostart="true"))
+    node = nodes.add(ModuleNode())
+    node.begin()
+    assert not node.is_active
+    node.come_up()
+    assert node.is_active
+    assert node.trigger_deactivate() == SUCCESS
+    node.come_up()
+    assert not node.is_active, "whoever stopped it starts it again"
