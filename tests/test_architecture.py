@@ -37,7 +37,7 @@ LAYERS = (
     ("control/artifacts/store.py", "control/drawing.py"),
     ("control/artifacts/agreement.py", "control/artifacts/history.py"),
     ("control/modules/",),
-    ("control/flow_checks.py", "control/flow_file.py"),
+    ("control/flow_checks.py", "control/flow_file.py", "control/security/"),
     ("control/inbox.py", "control/succession.py", "control/trace.py", "control/run_result.py"),
     ("control/local.py", "control/report.py"),
     ("control/campaign.py",),
@@ -129,6 +129,7 @@ def test_environments_know_little_of_control(source: str) -> None:
     ("library", "homes"),
     [
         ("rclpy", ("control/nodes/",)),
+        ("cryptography", ("control/security/",)),
         ("torch", ("control/training/",)),
         ("stable_baselines3", ("control/training/", "envs/batched.py", "envs/throughput.py")),
     ],

@@ -24,6 +24,7 @@ from reflexarc.control.artifacts.store import SHIPPED_STORE
 from reflexarc.control.errors import RuntimeUnavailableError
 from reflexarc.control.flow import Flow
 from reflexarc.control.nodes import Clock
+from reflexarc.control.nodes.access import LAUNCHER
 from reflexarc.control.nodes.children import Children
 from reflexarc.control.nodes.description import TWIN, NodeDescription, describe_flow
 from reflexarc.control.nodes.environment import domain_id, isolated, require_ros, shared_memory_cleaned
@@ -33,6 +34,7 @@ from reflexarc.control.values import Diagnostic
 
 if TYPE_CHECKING:
     from reflexarc.control.nodes.lifecycle import LifecycleClient
+    from reflexarc.control.nodes.secure_transport import SecureTransport
 
 __all__ = ["Status", "run_ros"]
 
@@ -72,6 +74,7 @@ def run_ros(
     on_status: Callable[[Status], None] = lambda status: None,
     store: Path = SHIPPED_STORE,
     real_time_factor: float = 1.0,
+    transport: "SecureTransport | None" = None,
 ) -> RunResult:
     """Run one episode per seed over ROS 2, with a process per module and one for the twin.
 
@@ -84,6 +87,7 @@ def run_ros(
         on_status: Called when something has changed.
         store: Folder of the artifacts.
         real_time_factor: In real time, how fast the twin's clock goes: for flows that need more cores than there are.
+        transport: What closes the flow to strangers, or None for nothing.
 
     Raises:
         FlowError: A module has the name of the plant's node.
@@ -97,11 +101,10 @@ def run_ros(
         try:
             twin = {"seeds": list(seeds), "real_time_factor": real_time_factor}
             nodes = describe_flow(flow, str(directory / FLOW_FILE), clock, store, directory, twin)
-            domain = domain_id()
-            with isolated(domain, directory):
-                return _Run(flow, clock, directory, children, nodes, signals, on_status).to_the_end(
-                    store, domain
-                )
+            domain = domain_id() if transport is None else transport.keystore.domain
+            with isolated(domain, directory, transport and transport.environment(LAUNCHER)):
+                run = _Run(flow, clock, directory, children, nodes, signals, on_status, transport)
+                return run.to_the_end(store, domain)
         finally:
             if not children.has_crashed:  # else its log is worth reading
                 shutil.rmtree(directory, ignore_errors=True)
@@ -123,7 +126,9 @@ class _Run:
         nodes: Sequence[NodeDescription],
         signals: list[int],
         on_status: Callable[[Status], None],
+        transport: "SecureTransport | None",
     ) -> None:
+        self._transport = transport
         self._flow = flow
         self._clock = clock
         self._directory = directory
@@ -149,7 +154,8 @@ class _Run:
             try:
                 try:
                     self._up(client)
-                    announce(self._directory, self._flow.name, self._clock, store)
+                    way_in = self._transport and self._transport.way_in()
+                    announce(self._directory, self._flow.name, self._clock, store, way_in)
                     self._watch(client)
                 except BaseException:
                     self._down(client, _SOON_S)
@@ -178,7 +184,8 @@ class _Run:
     def _start_node(self, name: str, *more: str) -> None:
         parameters_file = str(self._directory / f"{name}.yaml")
         arguments = ["--ros-args", "-r", f"__node:={name}", "--params-file", parameters_file, *more]
-        self._children.start(name, self._nodes[name].python_module, arguments)
+        environment = {} if self._transport is None else self._transport.environment(name)
+        self._children.start(name, self._nodes[name].python_module, arguments, environment)
 
     def _up(self, client: "LifecycleClient") -> None:
         until = time.monotonic() + _START_WITHIN_S
