@@ -97,8 +97,13 @@ class Authority:
         return self._key.sign(content, ec.ECDSA(hashes.SHA256()))
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        """What all certificates have; RFC 5280 asks for the identifiers of both keys (4.2.1.1 and 4.2.1.2)."""
+        own = x509.SubjectKeyIdentifier.from_public_key(key)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         return (
             x509.CertificateBuilder()
+            .add_extension(own, critical=False)
+            .add_extension(issuer, critical=False)
             .subject_name(subject)
             .issuer_name(self._name)
             .public_key(key)
