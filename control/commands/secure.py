@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from reflexarc.control.errors import ValueRefusedError
+from reflexarc.control.flow import Flow
 from reflexarc.control.flow_file import load_flow
-from reflexarc.control.nodes.access import LAUNCHER, OPERATOR, access_of_flow
 from reflexarc.control.nodes.environment import require_ros
 
 if TYPE_CHECKING:
@@ -32,24 +32,13 @@ def run_secure(flow: str, out: Path, namespace: str = "") -> None:
     Raises:
         ReflexarcError: The flow is wrong, or the folder cannot be made.
     """
-    from reflexarc.control.nodes.secure_transport import free_ports
-    from reflexarc.control.security.keystore import Principal, make_keystore
+    from reflexarc.control.nodes.secure_transport import principals_of_flow
+    from reflexarc.control.security.keystore import make_keystore
 
     loaded = load_flow(flow)
     if not re.fullmatch(_NAMESPACE, namespace):
         raise ValueRefusedError(f"namespace '{namespace}': expected one as /left, or none.")
-    accesses = access_of_flow(loaded, namespace)
-    ports = dict(zip(accesses, free_ports(len(accesses)), strict=True))
-    principals = [
-        Principal(
-            name=name,
-            enclave=f"{namespace}/{name}",
-            writes=access.writes,
-            reads=access.reads,
-            port=None if name in {LAUNCHER, OPERATOR} else ports[name],
-        )
-        for name, access in accesses.items()
-    ]
+    principals = principals_of_flow(loaded, namespace)
     domain = _domain()
     make_keystore(out, loaded, domain, principals, _now())
     for principal in principals:
@@ -64,12 +53,12 @@ def run_secure(flow: str, out: Path, namespace: str = "") -> None:
     typer.echo(f"Keep {out / 'private'} elsewhere: whoever has it can let anyone in, and no run needs it.")
 
 
-def secured(directory: Path, flow: str) -> "SecureTransport":
+def secured(directory: Path, flow: Flow) -> "SecureTransport":
     """What closes a flow to strangers, after everything was checked.
 
     Args:
         directory: Its keystore.
-        flow: Name or path of the flow file.
+        flow: The flow, as its file says it.
 
     Raises:
         ReflexarcError: Something is not as it should be; nothing may start.
@@ -77,7 +66,7 @@ def secured(directory: Path, flow: str) -> "SecureTransport":
     from reflexarc.control.nodes.secure_transport import choose_transport
     from reflexarc.control.security.keystore import Keystore
 
-    keystore = Keystore.open(directory, load_flow(flow), _now())
+    keystore = Keystore.open(directory, flow, _now())
     require_ros()
     return choose_transport(keystore)
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from reflexarc.control.commands.run import Run, UseCases
 from reflexarc.control.commands.secure import secured
+from reflexarc.control.flow_file import load_flow
 from reflexarc.control.nodes import Clock
 from reflexarc.control.nodes.bringup import Status, run_ros
 from reflexarc.control.nodes.description import TWIN
@@ -52,7 +53,7 @@ def run_sim(
     run = Run.prepare(flow, episodes, clock, seed, json, store, usecases)
     nodes = (TWIN, *run.flow.order)
     status = Console(stderr=True)
-    transport = None if secure is None else secured(secure, flow)
+    transport = None if secure is None else secured(secure, load_flow(flow))
     if transport is not None:
         status.print(f"{flow}: {transport}", highlight=False, soft_wrap=True)
     with Live(console=status, refresh_per_second=4, transient=True) as live:

@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import Literal
 
 from reflexarc.control.errors import RuntimeUnavailableError, SecurityError
-from reflexarc.control.nodes.access import OPERATOR
+from reflexarc.control.flow import Flow
+from reflexarc.control.nodes.access import LAUNCHER, OPERATOR, access_of_flow
 from reflexarc.control.nodes.environment import (
     PROFILE_VARIABLES,
     SECURITY_VARIABLES,
     TLS_PORT,
     profile_variable,
 )
-from reflexarc.control.security.keystore import AUTHORITY, Keystore
+from reflexarc.control.security.keystore import AUTHORITY, Keystore, Principal
 
-__all__ = ["SecureTransport", "choose_transport", "free_ports", "require_closed"]
+__all__ = ["SecureTransport", "choose_transport", "principals_of_flow", "require_closed"]
 
 _UNSET: dict[str, str | None] = dict.fromkeys(
     (*PROFILE_VARIABLES, "ROS_DISCOVERY_SERVER", "FASTDDS_BUILTIN_TRANSPORTS", *SECURITY_VARIABLES)
@@ -94,6 +95,31 @@ class SecureTransport:
         return {name: value for name, value in variables.items() if value is not None}
 
 
+def principals_of_flow(flow: Flow, namespace: str = "") -> list[Principal]:
+    """All processes of a flow with what they may do, and a port for each that others connect to.
+
+    Args:
+        flow: The flow.
+        namespace: ROS namespace of its nodes, as `/left`; empty for none.
+
+    Raises:
+        SecurityError: There are not enough free ports.
+    """
+    accesses = access_of_flow(flow, namespace)
+    listening = [name for name in accesses if name not in {LAUNCHER, OPERATOR}]
+    ports = dict(zip(listening, _free_ports(len(listening)), strict=True))
+    return [
+        Principal(
+            name=name,
+            enclave=f"{namespace}/{name}",
+            writes=access.writes,
+            reads=access.reads,
+            port=ports.get(name),
+        )
+        for name, access in accesses.items()
+    ]
+
+
 def choose_transport(keystore: Keystore) -> SecureTransport:
     """The best that the ROS 2 at hand can do: SROS2, or else mutual TLS.
 
@@ -139,12 +165,8 @@ def _problem_with(transport: SecureTransport) -> str:
     return "" if done.returncode == 0 else done.stderr.strip() or f"exit code {done.returncode}."
 
 
-def free_ports(count: int) -> list[int]:
-    """TCP ports of this host that follow each other and that nobody uses.
-
-    Raises:
-        SecurityError: There are not so many.
-    """
+def _free_ports(count: int) -> list[int]:
+    """TCP ports of this host that follow each other and that nobody uses."""
     span = _LAST_PORT - _FIRST_PORT
     for attempt in range(100):
         first = _FIRST_PORT + (os.getpid() * 37 + attempt * count) % (span - count)
