@@ -10,6 +10,7 @@ from rich.table import Table
 
 from reflexarc.control.commands.run import Run, UseCases
 from reflexarc.control.commands.secure import secured
+from reflexarc.control.errors import ValueRefusedError
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.nodes import Clock
 from reflexarc.control.nodes.bringup import Status, run_ros
@@ -50,6 +51,10 @@ def run_sim(
     Raises:
         ReflexarcError: It cannot start, or a node has ended; the message says which and why.
     """
+    if secure is not None and usecases is not None:
+        raise ValueRefusedError(
+            "--usecases adds modules that are not in the flow file, so --secure has no keys for them. Leave one out."
+        )
     run = Run.prepare(flow, episodes, clock, seed, json, store, usecases)
     nodes = (TWIN, *run.flow.order)
     status = Console(stderr=True)

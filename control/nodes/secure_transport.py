@@ -35,7 +35,14 @@ _UNSET: dict[str, str | None] = dict.fromkeys(
 )
 """All that could choose another transport."""
 
-_PROBE = "import rclpy; rclpy.init(); rclpy.create_node('probe')"
+_PROBE = """
+import rclpy
+from reflexarc.control.nodes.process import make_client_node
+context = rclpy.Context()
+rclpy.init(context=context)
+make_client_node("probe", context).destroy_node()
+"""
+"""No more than an operator may do, or its permissions would forbid it."""
 _PROBE_WITHIN_S = 30.0
 _HAS_NONE = "doesn't have the security libraries"
 """What rmw_fastrtps says where Fast DDS was built without DDS security."""

@@ -61,6 +61,14 @@ def test_nothing_starts_with_keys_that_are_not_right(reflexarc, tmp_path: Path) 
     assert runs_of(tmp_path) == []
 
 
+def test_keys_are_for_what_the_flow_file_says(reflexarc) -> None:
+    done = reflexarc("sim", "--secure", "keys", "--usecases", "cases")
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "reflexarc: --usecases adds modules that are not in the flow file, so --secure"
+    )
+
+
 @pytest.mark.ros
 def test_nothing_starts_with_an_altered_artifact(reflexarc, ros_domain: int, tmp_path: Path) -> None:
     flow = load_flow("arm_track")
