@@ -102,7 +102,8 @@ def run_ros(
             twin = {"seeds": list(seeds), "real_time_factor": real_time_factor}
             nodes = describe_flow(flow, str(directory / FLOW_FILE), clock, store, directory, twin)
             domain = domain_id() if transport is None else transport.keystore.domain
-            with isolated(domain, directory, transport and transport.environment(LAUNCHER)):
+            closed = None if transport is None else transport.environment(LAUNCHER)
+            with isolated(domain, directory, closed):
                 run = _Run(flow, clock, directory, children, nodes, signals, on_status, transport)
                 return run.to_the_end(store, domain)
         finally:
@@ -154,7 +155,7 @@ class _Run:
             try:
                 try:
                     self._up(client)
-                    way_in = self._transport and self._transport.way_in()
+                    way_in = None if self._transport is None else self._transport.way_in()
                     announce(self._directory, self._flow.name, self._clock, store, way_in)
                     self._watch(client)
                 except BaseException:
