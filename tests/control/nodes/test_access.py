@@ -1,3 +1,5 @@
+import time
+
 import pytest
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -18,14 +20,20 @@ pytestmark = pytest.mark.ros
 
 
 def graph_of(node, name: str) -> Access:
-    """What ROS 2 itself says that a node of this process uses."""
+    """What ROS 2 itself says that a node of this process uses, once that has not changed for half a second."""
 
     def names(kind: str) -> frozenset[str]:
         return frozenset(
             found for found, _ in getattr(node, f"get_{kind}_names_and_types_by_node")(name, "/")
         )
 
-    return Access(names("publisher"), names("subscriber"), names("service"), names("client"))
+    seen, since = None, time.monotonic()
+    while seen is None or time.monotonic() - since < 0.5:
+        now = Access(names("publisher"), names("subscriber"), names("service"), names("client"))
+        if now != seen:
+            seen, since = now, time.monotonic()
+        time.sleep(0.02)
+    return seen
 
 
 def together(*accesses: Access) -> Access:
