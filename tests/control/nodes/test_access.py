@@ -1,3 +1,4 @@
+import gc
 import time
 
 import pytest
@@ -56,6 +57,8 @@ def test_a_node_may_do_what_it_does_under_both_clocks_and_nothing_else(ros_domai
             finally:
                 for node in nodes:
                     node.destroy_node()
+                del node, nodes
+                gc.collect()  # only then a lifecycle node is out of the graph, where the next has its name
                 rclpy.shutdown()
     for name, graphs in found.items():
         assert together(*graphs) == access_of_flow(small_flow())[name]
