@@ -48,6 +48,12 @@ UseCasesOption = Annotated[
     Path | None,
     typer.Option("--usecases", help="Keep in this folder what one approach made of what others agreed on."),
 ]
+SecureOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--secure", help="Keystore of `reflexarc secure`: strangers get nothing in and nothing out."
+    ),
+]
 UseCasesMbOption = Annotated[
     float, typer.Option("--usecases-mb", help="For all of them together.", min=0.001)
 ]
@@ -72,6 +78,7 @@ def sim(
     store: StoreOption = None,
     usecases: UseCasesOption = None,
     usecases_mb: UseCasesMbOption = 500.0,
+    secure: SecureOption = None,
 ) -> None:
     """Run a flow and its twin on ROS 2, a process per node, and report."""
     with _told():
@@ -79,7 +86,7 @@ def sim(
         from reflexarc.control.commands.sim import run_sim
 
         kept = None if usecases is None else UseCases(usecases, usecases_mb)
-        run_sim(flow, episodes, clock, real_time_factor, seed, json, store, kept)
+        run_sim(flow, episodes, clock, real_time_factor, seed, json, store, kept, secure)
 
 
 @app.command()
@@ -365,6 +372,21 @@ def faults(
         from reflexarc.control.commands.faults import run_faults
 
         run_faults(flow)
+
+
+@app.command("secure")
+def secure_flow(
+    out: Annotated[Path, typer.Option("--out", help="Folder to make.", show_default=False)],
+    flow: FlowOption = "arm_catch",
+    namespace: Annotated[
+        str, typer.Option("--namespace", help="ROS namespace of the nodes, as /left; empty for none.")
+    ] = "",
+) -> None:
+    """Make the key material of a flow: an SROS2 keystore, and mutual TLS with the same keys."""
+    with _told():
+        from reflexarc.control.commands.secure import run_secure
+
+        run_secure(flow, out, namespace)
 
 
 @app.command()

@@ -5,6 +5,7 @@ ReflexarcError
 ├── FlowError               a flow file, or the graph in it, is wrong
 ├── ArtifactError           a trained module is missing, altered or does not fit
 ├── TrainingError           a training cannot start or go on
+├── SecurityError           key material is missing, wrong, foreign, expired or altered
 └── RuntimeUnavailableError something that must be installed is not (ROS 2, GL, torch)
 
 Each message names the thing, what came, what would fit, and what to do. The command line prints the
@@ -19,6 +20,7 @@ __all__ = [
     "FlowError",
     "ReflexarcError",
     "RuntimeUnavailableError",
+    "SecurityError",
     "TrainingError",
     "ValueRefusedError",
     "did_you_mean",
@@ -43,6 +45,10 @@ class ArtifactError(ReflexarcError):
 
 class TrainingError(ReflexarcError):
     """A training cannot start or cannot go on."""
+
+
+class SecurityError(ReflexarcError):
+    """Key material is missing, wrong, foreign, expired or altered, or something is open that should be closed."""
 
 
 class RuntimeUnavailableError(ReflexarcError):

@@ -46,6 +46,7 @@ LAYERS = (
         "control/robot_adapter.py",
         "control/robot_checks.py",
         "control/robot_file.py",
+        "control/security/",
     ),
     ("control/inbox.py", "control/succession.py", "control/trace.py", "control/run_result.py"),
     ("control/local.py", "control/report.py"),
@@ -139,6 +140,7 @@ def test_environments_know_little_of_control(source: str) -> None:
     [
         ("rclpy", ("control/nodes/",)),
         ("mcap", ("control/nodes/",)),
+        ("cryptography", ("control/security/",)),
         ("torch", ("control/training/",)),
         ("stable_baselines3", ("control/training/", "envs/batched.py", "envs/throughput.py")),
     ],

@@ -9,6 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from reflexarc.control.commands.run import Run, UseCases
+from reflexarc.control.commands.secure import secured
+from reflexarc.control.errors import ValueRefusedError
+from reflexarc.control.flow_file import load_flow
 from reflexarc.control.nodes import Clock
 from reflexarc.control.nodes.bringup import Status, run_ros
 from reflexarc.control.nodes.description import TWIN
@@ -30,15 +33,34 @@ def run_sim(
     json: Path | None,
     store: Path | None,
     usecases: UseCases | None,
+    secure: Path | None = None,
 ) -> None:
     """Run it, with live status on stderr and the report on stdout.
+
+    Args:
+        flow: Name or path of the flow file.
+        episodes: How many.
+        clock: What drives the flow.
+        real_time_factor: How fast the twin's clock goes in real time.
+        seed: Decides all episodes.
+        json: Where the report goes as data, or None.
+        store: Folder of the artifacts, or None for those that ship.
+        usecases: Where use cases go, or None for nowhere.
+        secure: Keystore that closes the flow to strangers, or None for an open one.
 
     Raises:
         ReflexarcError: It cannot start, or a node has ended; the message says which and why.
     """
+    if secure is not None and usecases is not None:
+        raise ValueRefusedError(
+            "--usecases adds modules that are not in the flow file, so --secure has no keys for them. Leave one out."
+        )
     run = Run.prepare(flow, episodes, clock, seed, json, store, usecases)
     nodes = (TWIN, *run.flow.order)
     status = Console(stderr=True)
+    transport = None if secure is None else secured(secure, load_flow(flow))
+    if transport is not None:
+        status.print(f"{flow}: {transport}", highlight=False, soft_wrap=True)
     with Live(console=status, refresh_per_second=4, transient=True) as live:
         shown = -1
 
@@ -51,7 +73,7 @@ def run_sim(
                 status.print(score_line(now.episodes, episodes), highlight=False)
 
         show(Status("starting", {}, ()))
-        result = run_ros(run.flow, run.seeds, clock, show, run.store, real_time_factor)
+        result = run_ros(run.flow, run.seeds, clock, show, run.store, real_time_factor, transport)
     run.report(result, Console())
 
 

@@ -3,7 +3,10 @@
 It only says whether the robot is to stand still, and why; the guard sees to it.
 """
 
-__all__ = ["DEAD_MAN", "EMERGENCY", "NOT_ACTIVATED", "Stop"]
+__all__ = ["DEAD_MAN", "EMERGENCY", "EMERGENCY_STOP", "NOT_ACTIVATED", "Stop"]
+
+EMERGENCY_STOP = "emergency_stop"
+"""Name of its topic, and of the guard's service."""
 
 EMERGENCY = "emergency stop"
 DEAD_MAN = "dead-man's switch not held"

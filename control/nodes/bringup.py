@@ -24,6 +24,7 @@ from reflexarc.control.artifacts.store import SHIPPED_STORE
 from reflexarc.control.errors import RuntimeUnavailableError
 from reflexarc.control.flow import Flow
 from reflexarc.control.nodes import Clock
+from reflexarc.control.nodes.access import LAUNCHER
 from reflexarc.control.nodes.children import Children
 from reflexarc.control.nodes.description import (
     TWIN,
@@ -46,6 +47,7 @@ from reflexarc.control.values import Diagnostic
 
 if TYPE_CHECKING:
     from reflexarc.control.nodes.lifecycle import LifecycleClient
+    from reflexarc.control.nodes.secure_transport import SecureTransport
 
 __all__ = ["Bringup", "Status", "run_on_host", "run_ros", "signals_deferred"]
 
@@ -89,6 +91,7 @@ def run_ros(
     on_status: Callable[[Status], None] = lambda status: None,
     store: Path = SHIPPED_STORE,
     real_time_factor: float = 1.0,
+    transport: "SecureTransport | None" = None,
 ) -> RunResult:
     """Run one episode per seed over ROS 2, with a process per module and one for the twin.
 
@@ -101,6 +104,7 @@ def run_ros(
         on_status: Called when something has changed.
         store: Folder of the artifacts.
         real_time_factor: In real time, how fast the twin's clock goes: for flows that need more cores than there are.
+        transport: What closes the flow to strangers, or None for nothing.
 
     Raises:
         FlowError: A module has the name of the plant's node.
@@ -114,9 +118,10 @@ def run_ros(
         try:
             twin = {"seeds": list(seeds), "real_time_factor": real_time_factor}
             nodes = describe_flow(flow, str(directory / FLOW_FILE), clock, store, directory, twin)
-            domain = domain_id()
-            with isolated(domain, directory):
-                run = _Run(flow, clock, directory, children, nodes, signals, on_status)
+            domain = domain_id() if transport is None else transport.keystore.domain
+            closed = None if transport is None else transport.environment(LAUNCHER)
+            with isolated(domain, directory, closed=closed):
+                run = _Run(flow, clock, directory, children, nodes, signals, on_status, transport)
                 run.to_the_end(store, domain)
                 return run.result()
         finally:
@@ -194,7 +199,9 @@ class Bringup:
         nodes: Sequence[NodeDescription],
         signals: list[int],
         on_status: Callable[[Status], None],
+        transport: "SecureTransport | None" = None,
     ) -> None:
+        self._transport = transport
         self._flow = flow
         self._clock = clock
         self._directory = directory
@@ -239,7 +246,8 @@ class Bringup:
             try:
                 try:
                     self._up(client)
-                    announce(self._directory, self._flow.name, self._clock, store)
+                    way_in = None if self._transport is None else self._transport.way_in()
+                    announce(self._directory, self._flow.name, self._clock, store, way_in)
                     self._watch(client)
                 except BaseException:
                     self._down(client, _SOON_S)
@@ -274,7 +282,9 @@ class Bringup:
             more = _COME_UP
         if self._namespace:
             arguments += ["-r", f"__ns:={self._namespace}"]
-        self._children.start(process, nodes[0].python_module, [*arguments, *more], names)
+        # A secured flow has a process per node, see `principals_of_flow`.
+        environment = {} if self._transport is None else self._transport.environment(nodes[0].name)
+        self._children.start(process, nodes[0].python_module, [*arguments, *more], names, environment)
 
     def _up(self, client: "LifecycleClient") -> None:
         if not self.comes_up_alone:

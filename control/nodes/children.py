@@ -6,9 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from reflexarc.control.errors import RuntimeUnavailableError
 from reflexarc.control.files import write_whole
@@ -41,7 +42,14 @@ class Children:
         self.has_crashed = False
         """Whether one has ended that should not have."""
 
-    def start(self, name: str, module: str, arguments: Sequence[str], nodes: Sequence[str] = ()) -> None:
+    def start(
+        self,
+        name: str,
+        module: str,
+        arguments: Sequence[str],
+        nodes: Sequence[str] = (),
+        environment: Mapping[str, str | None] = MappingProxyType({}),
+    ) -> None:
         """Start `python -m module arguments`.
 
         Args:
@@ -49,7 +57,10 @@ class Children:
             module: Python module.
             arguments: Its command line.
             nodes: Names of the nodes in it; without any, one that is named as the process.
+            environment: Variables that differ from those here; None is 'not set'.
         """
+        own = {LAUNCHER_PID: str(os.getpid()), "SPT_NOENV": "1"}
+        variables = {**os.environ, **environment, **own}
         with self._log_path(name).open("ab") as log:
             started = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
@@ -58,7 +69,7 @@ class Children:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 # SPT_NOENV: setproctitle is not to write the title over the environment that /proc shows.
-                env={**os.environ, LAUNCHER_PID: str(os.getpid()), "SPT_NOENV": "1"},
+                env={name: value for name, value in variables.items() if value is not None},
             )
         self._processes[name] = started
         for node in nodes or [name]:

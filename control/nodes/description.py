@@ -12,10 +12,15 @@ from reflexarc.control.errors import FlowError
 from reflexarc.control.flow import Flow
 from reflexarc.control.nodes import Clock
 
-__all__ = ["TWIN", "NodeDescription", "by_process", "command_line", "describe_flow", "on_host"]
+__all__ = ["TWIN", "NodeDescription", "by_process", "command_line", "describe_flow", "on_host", "steps_topic"]
 
 TWIN = "twin"
 """Node name of the plant in simulation."""
+
+
+def steps_topic(node: str) -> str:
+    """Topic on which a module's node tells its steps, relative as all topics are."""
+    return f"{node}/steps"
 
 
 @dataclass(frozen=True, kw_only=True)

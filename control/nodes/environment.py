@@ -14,21 +14,41 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from reflexarc.control.deployment import Deployment
-from reflexarc.control.errors import FlowError, RuntimeUnavailableError, did_you_mean
+from reflexarc.control.errors import FlowError, RuntimeUnavailableError, SecurityError, did_you_mean
 
 __all__ = [
+    "PROFILE_VARIABLES",
+    "SECURITY_VARIABLES",
+    "TLS_PORT",
     "among_hosts",
     "at_robot",
     "domain_id",
     "isolated",
     "joined",
+    "profile_variable",
     "require_ros",
     "shared_memory_cleaned",
     "way_in",
 ]
 
-_OWN_PROFILE = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE", "ROS_DISCOVERY_SERVER")
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+"""Where Fast DDS 3 and 2 look for their transport."""
+
+_OWN_PROFILE = (*PROFILE_VARIABLES, "ROS_DISCOVERY_SERVER")
 """With any of these the user has chosen a transport; ours stays out of the way."""
+
+TLS_PORT = "REFLEXARC_TLS_PORT"
+"""Of a process that has to be closed by mutual TLS: its port, or 0 if it only connects to others."""
+
+SECURITY_VARIABLES = (
+    TLS_PORT,
+    "OPENSSL_CONF",
+    "ROS_SECURITY_ENABLE",
+    "ROS_SECURITY_STRATEGY",
+    "ROS_SECURITY_KEYSTORE",
+    "ROS_SECURITY_ENCLAVE_OVERRIDE",
+)
+"""What closes a process's corner of ROS 2 to strangers."""
 
 _PROFILE = """<?xml version="1.0" encoding="UTF-8"?>
 <dds xmlns="http://www.eprosima.com"><profiles>
@@ -62,7 +82,13 @@ _LOOPBACK = "127.0.0.1"
 _SHARED_MEMORY = Path("/dev/shm")
 
 
-_WAY_IN = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "RMW_IMPLEMENTATION", *_OWN_PROFILE)
+_WAY_IN = (
+    "ROS_DOMAIN_ID",
+    "ROS_AUTOMATIC_DISCOVERY_RANGE",
+    "RMW_IMPLEMENTATION",
+    *_OWN_PROFILE,
+    *SECURITY_VARIABLES,
+)
 """What decides which nodes a process can find."""
 
 
@@ -176,7 +202,11 @@ def _is_free(domain: int) -> bool:
 
 @contextmanager
 def isolated(
-    domain: int, directory: Path, address: str = _LOOPBACK, peers: Iterable[str] = ()
+    domain: int,
+    directory: Path,
+    address: str = _LOOPBACK,
+    peers: Iterable[str] = (),
+    closed: Mapping[str, str | None] | None = None,
 ) -> Iterator[None]:
     """While open, ROS 2 in this process and its children stays in one domain, among these hosts, without files.
 
@@ -185,14 +215,17 @@ def isolated(
         directory: For logs and the transport profile.
         address: Of this host: the only one that sockets are bound to.
         peers: Addresses of the other hosts.
+        closed: Variables of this process that close it to strangers, in place of the usual transport.
     """
     changes: dict[str, str | None] = {"ROS_DOMAIN_ID": str(domain), "ROS_LOG_DIR": str(directory)}
     is_fast_dds = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp").startswith("rmw_fastrtps")
-    if is_fast_dds and not any(os.environ.get(name) for name in _OWN_PROFILE):
+    if closed is not None:
+        changes |= closed
+    elif is_fast_dds and not any(os.environ.get(name) for name in _OWN_PROFILE):
         profile = directory / "transport.xml"
         profile.write_text(_profile(address, peers))
         changes |= {
-            _profile_variable(): str(profile),
+            profile_variable(): str(profile),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT",
         }
     else:
@@ -213,7 +246,15 @@ def joined(variables: Mapping[str, str], directory: Path) -> Iterator[None]:
     Args:
         variables: What `way_in` gave there.
         directory: For logs.
+
+    Raises:
+        SecurityError: The other process is closed, and its key material is not for this user.
     """
+    if TLS_PORT in variables and not os.access(variables[profile_variable()], os.R_OK):
+        raise SecurityError(
+            f"{variables[profile_variable()]} cannot be read. "
+            "The flow runs with --secure, and only those who can read its keystore may join it."
+        )
     with _changed({name: variables.get(name) for name in _WAY_IN} | {"ROS_LOG_DIR": str(directory)}):
         yield
 
@@ -244,8 +285,8 @@ def _profile(address: str, peers: Iterable[str]) -> str:
     return _PROFILE.format(interface=f"<address>{address}</address>", peers=asked)
 
 
-def _profile_variable() -> str:
-    """Fast DDS 3 (Kilted) reads another variable than Fast DDS 2 (Jazzy), and complains of the older one."""
+def profile_variable() -> str:
+    """Where Fast DDS looks for its transport: 3 (Kilted) elsewhere than 2 (Jazzy), and complains of the older."""
     folders = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     has_three = any(any(Path(folder).glob("libfastdds.so*")) for folder in folders if folder)
     return "FASTDDS_DEFAULT_PROFILES_FILE" if has_three else "FASTRTPS_DEFAULT_PROFILES_FILE"

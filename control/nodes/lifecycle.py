@@ -13,8 +13,10 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.signals import SignalHandlerOptions
 
+from reflexarc.control.nodes.access import LAUNCHER
 from reflexarc.control.nodes.messages import from_message
-from reflexarc.control.nodes.process import make_executor
+from reflexarc.control.nodes.process import make_client_node, make_executor
+from reflexarc.control.nodes.secure_transport import require_closed
 from reflexarc.control.values import Diagnostic, Diagnostics
 
 __all__ = ["TRANSITIONS", "LifecycleClient"]
@@ -53,9 +55,8 @@ class LifecycleClient:
             domain_id=domain_id,
             signal_handler_options=SignalHandlerOptions.NO,
         )
-        self._node = rclpy.create_node(
-            "launcher", namespace=namespace, context=self._context, enable_rosout=False
-        )
+        self._node = make_client_node(LAUNCHER, self._context, namespace)
+        require_closed(LAUNCHER)
         self._executor = make_executor(self._context)
         self._executor.add_node(self._node)
         self._clients: dict[str, Any] = {

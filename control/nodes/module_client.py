@@ -20,7 +20,8 @@ from rclpy.signals import SignalHandlerOptions
 from reflexarc.control.errors import ArtifactError, RuntimeUnavailableError
 from reflexarc.control.nodes.artifact_swap import PARAMETER
 from reflexarc.control.nodes.messages import from_message
-from reflexarc.control.nodes.process import make_executor
+from reflexarc.control.nodes.process import make_client_node, make_executor
+from reflexarc.control.nodes.secure_transport import require_closed
 from reflexarc.control.succession import Phase
 from reflexarc.control.values import Diagnostic, Diagnostics
 
@@ -41,13 +42,17 @@ def guest(
         name: Name of the node.
         namespace: That of the nodes that it is to speak with.
         make: Makes the executor.
+
+    Raises:
+        SecurityError: The environment is that of a secured flow, and the transport came up open.
     """
     context = rclpy.Context()
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node(name, namespace=namespace, context=context, enable_rosout=False)
+    node = make_client_node(name, context, namespace)
     executor = make(context)
     executor.add_node(node)
     try:
+        require_closed(name)
         yield node, executor
     finally:
         executor.shutdown()

@@ -20,14 +20,16 @@ from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from setproctitle import setproctitle
 
 from reflexarc.control.errors import ReflexarcError
 from reflexarc.control.nodes.children import LAUNCHER_PID
+from reflexarc.control.nodes.secure_transport import require_closed
 
-__all__ = ["HostedNode", "host", "make_executor"]
+__all__ = ["HostedNode", "host", "make_client_node", "make_executor"]
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _END_WITHIN_S = 2
@@ -68,6 +70,18 @@ def make_executor(context: rclpy.Context | None = None) -> Executor:
     return EventsExecutor(context=context)
 
 
+def make_client_node(name: str, context: rclpy.Context, namespace: str = "") -> Node:
+    """A node that only listens and asks: without any service of its own, and without a log topic."""
+    return rclpy.create_node(
+        name,
+        namespace=namespace,
+        context=context,
+        enable_rosout=False,
+        start_parameter_services=False,
+        parameter_overrides=[Parameter("start_type_description_service", value=False)],
+    )
+
+
 def host(*make_nodes: Callable[[], HostedNode], arguments: Sequence[str] | None = None) -> None:
     """Run nodes until SIGINT, SIGTERM or the end of the launcher.
 
@@ -94,6 +108,7 @@ def _spin(nodes: Sequence[HostedNode], is_ending: Callable[[], bool]) -> None:
     for node in nodes:
         executor.add_node(cast(Node, node))
     try:
+        require_closed(nodes[0].get_name())
         for node in nodes:
             node.begin()
         while not (is_ending() or all(node.is_done for node in nodes)):

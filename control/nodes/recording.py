@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import rclpy
 from rclpy.executors import Executor
 from rclpy.node import Node
 from rclpy.task import Future
@@ -19,6 +18,7 @@ from std_srvs.srv import Trigger
 
 from reflexarc.control.errors import ReflexarcError
 from reflexarc.control.nodes.bag_writer import BagWriter
+from reflexarc.control.nodes.process import make_client_node
 from reflexarc.control.nodes.recorder import ARTIFACTS, FLOW, Recorder
 from reflexarc.control.nodes.ring import Ring
 from reflexarc.control.nodes.running import RunningFlow
@@ -95,7 +95,7 @@ class Recording:
         else:
             self._ring = Ring(limits.ring_s, _AFTER_S, self._open_incident, self._close_incident)
         # A node of its own, which the executor does not spin.
-        self._taker = rclpy.create_node("record_topics", context=node.context, enable_rosout=False)
+        self._taker = make_client_node("record_topics", node.context, node.get_namespace())
         sink = self._ring or self._bag
         assert sink is not None
         self._recorder = Recorder(self._taker, sink, self._on_incident, self._on_artifacts)

@@ -23,6 +23,7 @@ from reflexarc.control.flow import Flow
 from reflexarc.control.module import Module
 from reflexarc.control.modules import make_module
 from reflexarc.control.nodes.bag_reader import Bag
+from reflexarc.control.nodes.description import steps_topic
 from reflexarc.control.nodes.messages import from_message, message_class, to_message
 from reflexarc.control.nodes.steps import (
     WITHOUT_STEP,
@@ -32,7 +33,6 @@ from reflexarc.control.nodes.steps import (
     decode_steps,
     mark_of,
     step_ports,
-    steps_topic,
 )
 from reflexarc.control.ports import Port
 from reflexarc.control.values import Value

@@ -87,7 +87,9 @@ class RunningFlow(BaseModel):
         return "" if robot is None else robot.namespace
 
 
-def announce(directory: Path, flow: str, clock: Clock, store: Path) -> None:
+def announce(
+    directory: Path, flow: str, clock: Clock, store: Path, environment: dict[str, str] | None = None
+) -> None:
     """Leave the note of a flow that is up; it is for this user alone, as the directory is.
 
     Args:
@@ -95,13 +97,14 @@ def announce(directory: Path, flow: str, clock: Clock, store: Path) -> None:
         flow: Name of the flow.
         clock: What drives it.
         store: Folder of its artifacts.
+        environment: The way in, or None for that of this process.
     """
     note = RunningFlow(
         flow=flow,
         pid=os.getpid(),
         clock=clock,
         store=store.absolute(),
-        environment=way_in(),
+        environment=way_in() if environment is None else environment,
         directory=directory,
     )
     write_whole(directory / _NOTE, note.model_dump_json())

@@ -14,12 +14,10 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
 
-from reflexarc.control.modules.stop import EMERGENCY, Stop
+from reflexarc.control.modules.stop import EMERGENCY, EMERGENCY_STOP, Stop
 from reflexarc.control.robot import Robot
 
-__all__ = ["TOPIC", "SafetyStop"]
-
-TOPIC = "emergency_stop"
+__all__ = ["SafetyStop"]
 
 
 class SafetyStop:
@@ -40,8 +38,8 @@ class SafetyStop:
         expected = SubscriptionEventCallbacks(incompatible_qos=lambda info: None)
         for reliability in (ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT):
             qos = QoSProfile(depth=10, reliability=reliability)
-            node.create_subscription(Bool, TOPIC, self._on_topic, qos, event_callbacks=expected)
-        node.create_service(SetBool, f"~/{TOPIC}", self._on_service)
+            node.create_subscription(Bool, EMERGENCY_STOP, self._on_topic, qos, event_callbacks=expected)
+        node.create_service(SetBool, f"~/{EMERGENCY_STOP}", self._on_service)
         if robot is not None and dead_man is not None:
             qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
             node.create_subscription(Bool, robot.full_topic(dead_man.topic), self._on_dead_man, qos)
@@ -73,7 +71,7 @@ class SafetyStop:
         if self.reason == before:
             return
         if is_pressed:
-            self._node.get_logger().warning(f"{EMERGENCY}; `~/{TOPIC}` with false releases it")
+            self._node.get_logger().warning(f"{EMERGENCY}; `~/{EMERGENCY_STOP}` with false releases it")
         else:
             self._node.get_logger().warning(f"{EMERGENCY} released")
         self._tell()

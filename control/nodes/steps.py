@@ -20,6 +20,7 @@ from reflexarc.control.errors import ValueRefusedError
 from reflexarc.control.fallback import base_port
 from reflexarc.control.flow import ModuleSpec
 from reflexarc.control.module import Inputs
+from reflexarc.control.nodes.description import steps_topic
 from reflexarc.control.nodes.lockstep import fingerprint
 from reflexarc.control.nodes.messages import from_message
 from reflexarc.control.values import Value
@@ -34,7 +35,6 @@ __all__ = [
     "encode_step",
     "mark_of",
     "step_ports",
-    "steps_topic",
 ]
 
 _TOLD_EVERY_S = 0.1
@@ -79,11 +79,6 @@ class Step:
     is_altered: bool
     inputs: Mapping[str, tuple[Mark, ...]]
     outputs: Mapping[str, Mark]
-
-
-def steps_topic(node: str) -> str:
-    """Topic of a node's steps, relative as all topics are."""
-    return f"{node}/steps"
 
 
 def step_ports(spec: ModuleSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:

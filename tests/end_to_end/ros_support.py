@@ -22,15 +22,19 @@ HERE = Path(__file__).parent
 
 RUN = """
 import json, sys
+from pathlib import Path
 from ros_parts import spot_flow
+from reflexarc.control.commands.secure import secured
 from reflexarc.control.errors import ReflexarcError
 from reflexarc.control.nodes.bringup import run_ros
-clock, episodes, changes = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+clock, episodes, changes, secure = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4]
 def tell(status):
     figures = {name: dict(report.figures) for name, report in status.nodes.items()}
     print(status.phase, len(status.episodes), json.dumps(figures), flush=True)
 try:
-    result = run_ros(spot_flow(**changes), range(episodes), clock, on_status=tell)
+    flow = spot_flow(**changes)
+    transport = secured(Path(secure), flow) if secure else None
+    result = run_ros(flow, range(episodes), clock, on_status=tell, transport=transport)
 except ReflexarcError as error:
     sys.exit(str(error))
 unsafe = sum(episode.score["unsafe_commands"] for episode in result.episodes)
@@ -39,10 +43,10 @@ print("result", result.trajectory_sha256, unsafe, json.dumps(result.rejections))
 
 
 @contextmanager
-def launcher(clock: str, episodes: int, **changes: object):
+def launcher(clock: str, episodes: int, secure: str = "", **changes: object):
     """A run in a process of its own, which is ended in any case."""
     process = subprocess.Popen(
-        [sys.executable, "-c", RUN, clock, str(episodes), json.dumps(changes)],
+        [sys.executable, "-c", RUN, clock, str(episodes), json.dumps(changes), secure],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
