@@ -117,7 +117,6 @@ class ArmTask(ABC):
         self._qpos, self._qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
         self._ctrl, self._mocap = self.batch.bind("ctrl"), self.batch.bind("mocap_pos")
         self._site_xpos, self._site_xmat = self.batch.bind("site_xpos"), self.batch.bind("site_xmat")
-        self._torque = self.batch.bind("qfrc_actuator")
         self._gain, self._bias = (self.batch.expand(f"actuator_{name}prm") for name in ("gain", "bias"))
         self._nominal_gain = self.model.actuator_gainprm[:, 0].copy()
         self.seeds = np.zeros(num_envs, dtype=np.uint64)
@@ -165,48 +164,23 @@ class ArmTask(ABC):
         Args:
             command: rad/s; clipped to what the drives can do. Shape (B, 6).
         """
-        self.move(command, SUBSTEPS)
-        return self.conclude()
-
-    def move(self, command: FloatArray, substeps: int) -> None:
-        """A part of a control step: the physics alone.
-
-        Args:
-            command: rad/s; clipped to what the drives can do. Shape (B, 6).
-            substeps: How many of the step's `SUBSTEPS`.
-        """
-        change = ACCELERATION_LIMIT * (TICK_S / SUBSTEPS * substeps)
+        step = ACCELERATION_LIMIT * TICK_S
         wanted = np.clip(command, -VELOCITY_LIMIT, VELOCITY_LIMIT)
-        self.command = np.clip(wanted, self.command - change, self.command + change)
+        self.command = np.clip(wanted, self.command - step, self.command + step)
         self._ctrl[:] = self.command
         self._drive_ball()
-        self.batch.step(nstep=substeps, stage=mujoco.mjtStage.mjSTAGE_VEL)
-
-    def conclude(self) -> Outcome:
-        """What a control step came to whose parts have all been moved."""
+        self.batch.step(nstep=SUBSTEPS, stage=mujoco.mjtStage.mjSTAGE_VEL)
         self.steps += 1
         return self._outcome()
 
-    def torques(self) -> FloatArray:
-        """What the drives put on the joints now, N m. Shape (B, 6)."""
-        torques: FloatArray = self._torque[:, :_N].copy()
-        return torques
-
-    def joints(
-        self, ids: IdArray | slice = slice(None), draw: int | None = None
-    ) -> tuple[FloatArray, FloatArray]:
-        """Measured joint positions (rad) and velocities (rad/s) of some simulations, each of shape (n, 6).
-
-        Args:
-            ids: Which simulations.
-            draw: Which draw of the noise, for who measures more than once in a step; None for that of the step.
-        """
+    def joints(self, ids: IdArray | slice = slice(None)) -> tuple[FloatArray, FloatArray]:
+        """Measured joint positions (rad) and velocities (rad/s) of some simulations, each of shape (n, 6)."""
         return measure_joints(
             self._qpos[ids, :_N],
             self._qvel[ids, :_N],
             self._joint_delay_s[ids],
             self.seeds[ids],
-            self.steps[ids] if draw is None else draw,
+            self.steps[ids],
         )
 
     def observation(

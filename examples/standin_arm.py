@@ -10,12 +10,14 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import mujoco
 import numpy as np
 import numpy.typing as npt
 
 from reflexarc.envs.drives import Drives
-from reflexarc.envs.sensors import FRAMES, frame_fate
-from reflexarc.envs.task import SUBSTEPS, TICK_S
+from reflexarc.envs.robot import ACCELERATION_LIMIT, JOINT_NAMES, VELOCITY_LIMIT
+from reflexarc.envs.sensors import FRAMES, frame_fate, measure_joints
+from reflexarc.envs.task import SUBSTEPS, TICK_S, Outcome
 from reflexarc.envs.tasks.arm_catch import ArmCatch
 
 __all__ = ["TICK_NS", "Frame", "Joints", "StandinArm"]
@@ -27,6 +29,8 @@ _FRAME_TICKS = FRAMES.every_ticks * SUBSTEPS
 _LATE_PERIODS = 5
 """By wall time a busy host holds a guard up for 30 ms and more between its clock and its publisher. So long, 50 ms, the
 drives wait for a command."""
+_OUT_OF_SIGHT = np.array([-20.0, 0.0, 1.0])
+"""m. Far behind the camera."""
 _ONLY = np.zeros(1, dtype=np.int64)
 
 
@@ -46,6 +50,49 @@ class Frame(NamedTuple):
     depth: npt.NDArray[np.float32]
 
 
+class _InParts(ArmCatch):
+    """The task of one arm, whose control step can be moved substep by substep.
+
+    Here and not in the task itself, since nothing is trained on it: every artifact is named by the task's code.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1, nthread=1, has_camera=True)
+        self._torque = self.batch.bind("qfrc_actuator")
+
+    def move(self, command: npt.NDArray[np.float64]) -> None:
+        """One of the `SUBSTEPS` of a control step: the physics alone.
+
+        Args:
+            command: rad/s; clipped to what the drives can do. Shape (1, 6).
+        """
+        change = ACCELERATION_LIMIT * TICK_S / SUBSTEPS
+        wanted = np.clip(command, -VELOCITY_LIMIT, VELOCITY_LIMIT)
+        self.command = np.clip(wanted, self.command - change, self.command + change)
+        self._ctrl[:] = self.command
+        self._drive_ball()
+        self.batch.step(nstep=1, stage=mujoco.mjtStage.mjSTAGE_VEL)
+
+    def conclude(self) -> Outcome:
+        """What a control step came to whose parts have all been moved."""
+        self.steps += 1
+        return self._outcome()
+
+    def measure(self, draw: int) -> Joints:
+        """The joints now, with the noise of a draw."""
+        joints = len(JOINT_NAMES)
+        position, velocity = measure_joints(
+            self._qpos[:, :joints], self._qvel[:, :joints], self._joint_delay_s, self.seeds, np.array([draw])
+        )
+        return Joints(position[0], velocity[0], self._torque[0, :joints].copy())
+
+    def put_away(self) -> None:
+        """Take the ball out of the scene, as between two throws; the next reset throws it."""
+        self._qpos[:, 6:9] = _OUT_OF_SIGHT
+        self._qvel[:, 6:9] = 0.0
+        self.batch.forward(stage=mujoco.mjtStage.mjSTAGE_VEL)
+
+
 class StandinArm:
     """An arm that is held still between throws, and free in them.
 
@@ -57,7 +104,7 @@ class StandinArm:
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
-        self.task = ArmCatch(1, nthread=1, has_camera=True)
+        self.task = _InParts()
         self.drives = Drives(period_ticks=SUBSTEPS, jitter_ticks=SUBSTEPS, late_periods=_LATE_PERIODS)
         self._seeds = list(seeds)
         self._thrown = 0
@@ -95,11 +142,10 @@ class StandinArm:
 
     def sense(self) -> tuple[Joints, list[Frame]]:
         """The joints now, and the frames that leave the camera's driver now."""
-        position, velocity = self.task.joints(draw=self._tick)
         leaving = []
         while self._in_flight and self._in_flight[0][0] <= self._tick:
             leaving.append(self._in_flight.popleft()[1])
-        return Joints(position[0], velocity[0], self.task.torques()[0]), leaving
+        return self.task.measure(self._tick), leaving
 
     def advance(self, stamp_ns: int) -> dict[str, Any] | None:
         """Let 2 ms pass; a throw that is over with them, with its score.
@@ -115,7 +161,7 @@ class StandinArm:
         self._tick += 1
         if not self.is_throwing:
             return None
-        self.task.move(command[None], 1)
+        self.task.move(command[None])
         self._part = (self._part + 1) % SUBSTEPS
         if self._part:
             return None

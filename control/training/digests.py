@@ -52,7 +52,7 @@ _CODE: Mapping[str, tuple[str, ...]] = {
 }
 """What decides the result of a trainer, beside the environment; a test compares it with what they import."""
 
-_NOT_TRAINED_ON = ("single.py", "throughput.py", "twin.py")
+_NOT_TRAINED_ON = ("drives.py", "single.py", "throughput.py", "twin.py")
 """What else the environments' folder holds."""
 
 

@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-import mujoco
 import numpy as np
 
 from reflexarc.control.values import FloatArray
@@ -21,9 +20,6 @@ _FLIGHT_S = (0.6, 0.9)
 _DRAG_PER_M = (0.010, 0.030)
 """rho Cd A / (2 m), 1/m, of a sphere of 3.5 cm radius in air of 1.2 kg/m^3 with Cd 0.4 to 0.5 (Hoerner,
 Fluid-dynamic drag, 1965, at Re of 10^4 to 10^5) and a mass of 35 to 95 g."""
-
-_OUT_OF_SIGHT = np.array([-20.0, 0.0, 1.0])
-"""m. Far behind the camera."""
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
 _LOOK_AHEAD_S = np.linspace(0.0, 0.6, 16)
@@ -91,12 +87,6 @@ class ArmCatch(ArmTask):
         braking = along * np.linalg.norm(along, axis=2, keepdims=True) * (time - at)[..., None]
         lost = 0.5 * time * np.einsum("k,bkx->bx", _WEIGHTS, braking) * drag[:, None]
         return start, velocity + lost / time, drag, goal, time[:, 0]
-
-    def put_away(self) -> None:
-        """Take the ball out of every scene, as between two throws; the next reset throws it."""
-        self._qpos[:, 6:9] = _OUT_OF_SIGHT
-        self._qvel[:, 6:9] = 0.0
-        self.batch.forward(stage=mujoco.mjtStage.mjSTAGE_VEL)
 
     def _reset_ball(self, ids: IdArray, seeds: SeedArray) -> None:
         start, velocity, drag, _, _ = self.throw(seeds)

@@ -7,7 +7,7 @@ from reflexarc.control.frames import matrix_from_quaternion
 from reflexarc.control.modules.perception import camera_pose
 from reflexarc.control.redundancy.use_case_store import UseCaseStore
 from reflexarc.control.training.data import check_data
-from reflexarc.control.training.use_cases import use_cases_as_data
+from reflexarc.control.training.use_cases import _COUNTS, use_cases_as_data
 from reflexarc.control.values import CameraInfo, Image, Odometry, PoseWithCovariance, unknown_covariance
 
 FLOW = load_flow("arm_catch_3x3")
@@ -55,8 +55,8 @@ def test_pixels_where_the_others_saw_the_ball_are_its(tmp_path):
     }
     assert UseCaseStore(tmp_path, 10**7).keep("perception", "depth", IN_CAMERA, ports) == ""
     data = use_cases_as_data(tmp_path, FLOW, "perception_depth")
-    assert np.array_equal(data["mask"], [ball, np.zeros_like(ball)])
-    assert np.allclose(data["center"], [IN_CAMERA, np.zeros(3)])
+    assert np.array_equal(data["mask"], [ball, np.zeros_like(ball)] * _COUNTS)
+    assert np.allclose(data["center"], [IN_CAMERA, np.zeros(3)] * _COUNTS)
     np.savez(tmp_path / "data.npz", **data)
     check_data("perception_depth", "supervised", tmp_path / "data.npz")
 
