@@ -102,5 +102,5 @@ def test_a_service_is_two_topics_and_a_namespace_comes_first():
         assert f"{prefix}/left/brake/change_state{direction}" in its
     assert "rq/left/brake/change_stateRequest" in launcher.writes
     assert "rr/left/brake/change_stateReply" in launcher.reads
-    assert {"rt/left/brake/command", "rt/diagnostics", "rt/rosout"} <= brake.writes
+    assert {"rt/left/brake/command", "rt/left/diagnostics", "rt/rosout"} <= brake.writes
     assert "rt/left/joint_states" in brake.reads
