@@ -15,7 +15,7 @@ TYPES := $(VENV)/types/reflexarc
 
 # An environment of its own: both releases have packages of the same names.
 JAZZY := $(VENV)-jazzy
-ROS_TESTS := tests/control/nodes tests/control/commands tests/end_to_end
+ROS_TESTS := tests/control/nodes tests/control/commands tests/end_to_end tests/examples tests/launch
 
 .PHONY: sim test test-slow test-jazzy clean
 

@@ -59,8 +59,8 @@ def declared(launch_file: str) -> dict[str, str | None]:
 @pytest.mark.parametrize(
     ("launch_file", "verb", "theirs", "ours"),
     [
-        ("sim.launch.py", cli.sim, {"json", "usecases", "usecases_mb"}, {"respawn"}),
-        ("robot.launch.py", cli.deploy, {"check"}, {"respawn"}),
+        ("sim.launch.py", cli.sim, {"json", "secure", "usecases", "usecases_mb"}, {"respawn"}),
+        ("robot.launch.py", cli.deploy, {"check", "host"}, {"respawn"}),
     ],
 )
 def test_arguments_are_the_options_of_the_command_line(launch_file, verb, theirs, ours):
