@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from reflexarc.control.nodes.lifecycle import LifecycleClient
     from reflexarc.control.nodes.secure_transport import SecureTransport
 
-__all__ = ["Bringup", "Status", "run_on_host", "run_ros", "signals_deferred"]
+__all__ = ["Bringup", "Status", "run_directory", "run_on_host", "run_ros", "signals_deferred"]
 
 _START_WITHIN_S = 60.0
 """Five processes import onnxruntime, MuJoCo and rclpy on two cores in some 4 s."""
@@ -111,22 +111,15 @@ def run_ros(
         RuntimeUnavailableError: There is no ROS 2, or a node cannot start or has ended; the message gives
             that node's own reason.
     """
-    require_ros()
-    with signals_deferred() as signals, shared_memory_cleaned():
-        directory = Path(tempfile.mkdtemp(prefix="reflexarc-"))
-        children = Children(directory)
-        try:
-            twin = {"seeds": list(seeds), "real_time_factor": real_time_factor}
-            nodes = describe_flow(flow, str(directory / FLOW_FILE), clock, store, directory, twin)
-            domain = domain_id() if transport is None else transport.keystore.domain
-            closed = None if transport is None else transport.environment(LAUNCHER)
-            with isolated(domain, directory, closed=closed):
-                run = _Run(flow, clock, directory, children, nodes, signals, on_status, transport)
-                run.to_the_end(store, domain)
-                return run.result()
-        finally:
-            if not children.has_crashed:  # else its log is worth reading
-                shutil.rmtree(directory, ignore_errors=True)
+    with run_directory() as (directory, children, signals):
+        twin = {"seeds": list(seeds), "real_time_factor": real_time_factor}
+        nodes = describe_flow(flow, str(directory / FLOW_FILE), clock, store, directory, twin)
+        domain = domain_id() if transport is None else transport.keystore.domain
+        closed = None if transport is None else transport.environment(LAUNCHER)
+        with isolated(domain, directory, closed=closed):
+            run = _Run(flow, clock, directory, children, nodes, signals, on_status, transport)
+            run.to_the_end(store, domain)
+            return run.result()
 
 
 def run_on_host(
@@ -153,18 +146,33 @@ def run_on_host(
         RuntimeUnavailableError: There is no ROS 2, this machine does not have the host's address, or a node
             cannot start or ends again and again.
     """
+    with (
+        run_directory() as (directory, children, signals),
+        among_hosts(flow.name, flow.deployment, host, directory) as domain,
+    ):
+        # Only the twin leaves records: nobody would read those of a part.
+        own = None if twin is None else {**twin, "run_directory": str(directory)}
+        nodes = describe_flow(flow, str(directory / FLOW_FILE), "realtime", store, twin=own)
+        run = _Run(flow, "realtime", directory, children, on_host(nodes, host), signals, on_status)
+        run.comes_up_alone = True
+        run.to_the_end(store, domain)
+
+
+@contextmanager
+def run_directory() -> Iterator[tuple[Path, Children, list[int]]]:
+    """While open, a folder for a run, the run's processes, and the signals that have come meanwhile.
+
+    The folder goes with the run, unless a process has ended by itself: then its log is worth reading.
+
+    Raises:
+        RuntimeUnavailableError: There is no ROS 2.
+    """
     require_ros()
     with signals_deferred() as signals, shared_memory_cleaned():
         directory = Path(tempfile.mkdtemp(prefix="reflexarc-"))
         children = Children(directory)
         try:
-            with among_hosts(flow.name, flow.deployment, host, directory) as domain:
-                # Only the twin leaves records: nobody would read those of a part.
-                own = None if twin is None else {**twin, "run_directory": str(directory)}
-                nodes = describe_flow(flow, str(directory / FLOW_FILE), "realtime", store, twin=own)
-                run = _Run(flow, "realtime", directory, children, on_host(nodes, host), signals, on_status)
-                run.comes_up_alone = True
-                run.to_the_end(store, domain)
+            yield directory, children, signals
         finally:
             if not children.has_crashed:
                 shutil.rmtree(directory, ignore_errors=True)

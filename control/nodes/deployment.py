@@ -5,18 +5,15 @@ ended and was started again is silent, too. Ctrl-C brings the robot to rest firs
 once no command goes out any more, and it is the driver's own watchdog that stops the robot.
 """
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from reflexarc.control.artifacts.store import SHIPPED_STORE
 from reflexarc.control.flow import Flow
-from reflexarc.control.nodes.bringup import Bringup, Status, signals_deferred
-from reflexarc.control.nodes.children import Children
+from reflexarc.control.nodes.bringup import Bringup, Status, run_directory
 from reflexarc.control.nodes.description import describe_flow, on_host
-from reflexarc.control.nodes.environment import among_hosts, at_robot, require_ros, shared_memory_cleaned
+from reflexarc.control.nodes.environment import among_hosts, at_robot
 from reflexarc.control.nodes.running import FLOW_FILE
 
 __all__ = ["deploy", "network_of"]
@@ -47,21 +44,13 @@ def deploy(
         RuntimeUnavailableError: There is no ROS 2, or a node cannot start or ends again and again; the message gives
             that node's own reason.
     """
-    require_ros()
-    with signals_deferred() as signals, shared_memory_cleaned():
-        directory = Path(tempfile.mkdtemp(prefix="reflexarc-"))
-        children = Children(directory)
-        try:
-            with network_of(flow, host, directory) as domain:
-                everywhere = describe_flow(flow, str(directory / FLOW_FILE), "realtime", store)
-                nodes = everywhere if host is None else on_host(everywhere, host)
-                run = _Deployment(flow, "realtime", directory, children, nodes, signals, on_status)
-                run.is_activated = is_activated
-                run.comes_up_alone = host is not None
-                run.to_the_end(store, domain)
-        finally:
-            if not children.has_crashed:  # else its log is worth reading
-                shutil.rmtree(directory, ignore_errors=True)
+    with run_directory() as (directory, children, signals), network_of(flow, host, directory) as domain:
+        everywhere = describe_flow(flow, str(directory / FLOW_FILE), "realtime", store)
+        nodes = everywhere if host is None else on_host(everywhere, host)
+        run = _Deployment(flow, "realtime", directory, children, nodes, signals, on_status)
+        run.is_activated = is_activated
+        run.comes_up_alone = host is not None
+        run.to_the_end(store, domain)
 
 
 def network_of(flow: Flow, host: str | None, directory: Path) -> AbstractContextManager[int]:
