@@ -2,14 +2,17 @@
 
 The idioms were measured on the ROS 2 wheels: rclpy's own signal handlers make 9 % of processes end with an
 error, `spin()` of the events executor is deaf to signals, and 0.3 to 2 % of processes that end together
-hang in the teardown of DDS. So: an own flag, spinning in short turns, and an alarm that ends what hangs.
+hang in the teardown of DDS. So: an own flag, spinning in short turns, and an alarm that ends what hangs. A process
+that is stuck outside of Python hears no signal; it says where, and ends, so that it can be started again.
 """
 
 import ctypes
+import faulthandler
 import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -34,6 +37,9 @@ __all__ = ["HostedNode", "host", "make_client_node", "make_executor"]
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _END_WITHIN_S = 2
 """The promise of the launcher: everything has ended 2 s after Ctrl-C."""
+_STUCK_AFTER_S = 30.0
+"""The longest that a node is busy is 10 s, while it waits for its neighbours; the rest is for a loaded machine."""
+_ALIVE_EVERY_S = 1.0
 
 
 class HostedNode(Protocol):
@@ -111,10 +117,14 @@ def _spin(nodes: Sequence[HostedNode], is_ending: Callable[[], bool]) -> None:
         require_closed(nodes[0].get_name())
         for node in nodes:
             node.begin()
+        alive_at = 0.0
         while not (is_ending() or all(node.is_done for node in nodes)):
             # Not `spin_once`, which would come back to Python after every callback. Nobody completes the
             # future; a new one each time, as the default executor leaves a callback in it.
             never: Future[None] = Future(executor=executor)
+            if (now := time.monotonic()) - alive_at > _ALIVE_EVERY_S:
+                alive_at = now
+                faulthandler.dump_traceback_later(_STUCK_AFTER_S, exit=True)
             idle_s = min(node.work() for node in nodes)
             with _illegal_transitions_refused(nodes[0]):
                 executor.spin_until_future_complete(never, timeout_sec=idle_s)
@@ -124,6 +134,7 @@ def _spin(nodes: Sequence[HostedNode], is_ending: Callable[[], bool]) -> None:
         nodes[0].get_logger().fatal(str(error))
         sys.exit(1)
     finally:
+        faulthandler.cancel_dump_traceback_later()
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(_END_WITHIN_S)
         executor.shutdown()

@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -52,6 +54,33 @@ def test_a_node_without_its_launcher_does_not_start(children, monkeypatch):
     children.start("policy", MODULE_NODE, ["--ros-args", "-r", "__node:=policy"])
     monkeypatch.undo()
     assert process_of(children, "policy").wait(timeout=30) == 1
+
+
+STUCK = """
+import time
+from rclpy.node import Node
+from reflexarc.control.nodes import process
+process._STUCK_AFTER_S = 0.5
+class Stuck(Node):
+    is_done = False
+    def begin(self): pass
+    def work(self): time.sleep(60)
+    def end(self): pass
+process.host(lambda: Stuck("stuck"))
+"""
+
+
+def test_a_process_that_is_stuck_says_where_and_ends(ros_domain, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", STUCK],
+        env={**os.environ, "ROS_LOG_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "in work" in done.stderr
 
 
 def test_there_is_an_executor_for_every_context(nodes):
