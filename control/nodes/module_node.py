@@ -261,8 +261,9 @@ class ModuleNode(FlowNode):
     def _hold_if_asked(self) -> None:
         guard = self._succession.serving
         if self._stop is not None and isinstance(guard, Guard):
-            guard.hold(self._stop.reason)
-            if self._stop.reason is not None:
+            reason = self._stop.reason  # once: it goes by the time
+            guard.hold(reason)
+            if reason is not None:
                 self._steps.lose_track()
 
     def _ramp_down(self, guard: Guard) -> None:
