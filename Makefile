@@ -29,7 +29,7 @@ test: $(VENV)/.installed-test
 	$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 11))' || \
 	  MYPYPATH=$(VENV)/types $(VENV)/bin/mypy -p reflexarc.control -p reflexarc.envs
 	@# Trainings and simulations side by side; a flow on ROS 2 has processes enough of its own.
-	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile -m "not ros and not slow"
+	$(VENV)/bin/python -m pytest -q -n 2 --dist loadgroup -m "not ros and not slow"
 	$(VENV)/bin/python -m pytest -q -m "ros and not slow"
 
 test-slow: $(VENV)/.installed-test

@@ -108,6 +108,7 @@ def deploy(
         ),
     ] = None,
     store: StoreOption = None,
+    secure: SecureOption = None,
 ) -> None:
     """Run a flow beside a robot's own drivers, until Ctrl-C; it moves nothing until `activate`."""
     with _told():
@@ -115,8 +116,8 @@ def deploy(
         from reflexarc.control.commands.deploy_check import run_check
 
         if not check:
-            run_deploy(flow, robot, store, activate=activate, host=host)
-        elif not run_check(flow, robot, host):
+            run_deploy(flow, robot, store, activate=activate, host=host, secure=secure)
+        elif not run_check(flow, robot, host, secure):
             raise typer.Exit(1)
 
 
@@ -381,12 +382,18 @@ def secure_flow(
     namespace: Annotated[
         str, typer.Option("--namespace", help="ROS namespace of the nodes, as /left; empty for none.")
     ] = "",
+    robot: Annotated[
+        str | None,
+        typer.Option(
+            "--robot", help="Robot that it is deployed to, by name or file; without it, for the twin."
+        ),
+    ] = None,
 ) -> None:
     """Make the key material of a flow: an SROS2 keystore, and mutual TLS with the same keys."""
     with _told():
         from reflexarc.control.commands.secure import run_secure
 
-        run_secure(flow, out, namespace)
+        run_secure(flow, out, namespace, robot)
 
 
 @app.command()

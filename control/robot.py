@@ -112,6 +112,7 @@ class Robot(BaseModel):
         frames: Where its parts stand; any trees.
         limits: What it may do less than the guard lets through.
         dead_man: None for a robot without such a switch.
+        use_sim_time: Whether it is a simulation whose time is on `/clock`, as Gazebo's; the flow then goes by that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -125,6 +126,7 @@ class Robot(BaseModel):
     frames: tuple[StaticFrame, ...] = ()
     limits: Limits = Limits()
     dead_man: DeadMan | None = None
+    use_sim_time: bool = False
 
     def sensor(self, port: str) -> SensorTopic:
         """What is said of an output of the plant."""

@@ -152,8 +152,8 @@ class Witness:
         node.create_subscription(Clock, "/clock", self._take_clock, qos_profile_sensor_data)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._take_health, 50)
 
-    def steps(self, begins_ns: Sequence[int], tick_ns: int) -> np.ndarray:
-        """Largest change of a joint between each command and the next of the same episode, rad/s.
+    def steps(self, begins_ns: Sequence[int], tick_ns: int) -> tuple[np.ndarray, np.ndarray]:
+        """Largest change of a joint between each command and the next of the same episode, rad/s, and its stamp, ns.
 
         Which is the next is told by the guard's count: a command keeps no queue, so on a busy machine some never
         reach the witness.
@@ -168,7 +168,7 @@ class Witness:
         episode = np.searchsorted(np.array(begins_ns), stamps, side="right")
         passed = np.diff(stamps)
         is_next = (np.diff(episode) == 0) & (np.diff(counts) == 1) & (passed >= 0) & (passed <= tick_ns)
-        return np.abs(np.diff(commands, axis=0)).max(axis=1)[is_next]
+        return np.abs(np.diff(commands, axis=0)).max(axis=1)[is_next], stamps[1:][is_next]
 
     def _take_command(self, message: Any, info: Any) -> None:
         stamp = message.header.stamp
@@ -260,7 +260,10 @@ def measure(swaps: int, store: Path, real_time_factor: float) -> dict[str, Any]:
             begins_ns = np.cumsum([0, *(episode["ticks"] for episode in tally.episodes())]) * flow.tick_ns
     limits = flow.modules["guard"].parameters
     limit = limits["acceleration_limit"][0] / limits["rate_hz"]
-    steps = witness.steps(begins_ns, flow.tick_ns)
+    steps, stamps = witness.steps(begins_ns, flow.tick_ns)
+    is_beyond = steps > limit * (1 + 1e-9)
+    from_begins_ns = stamps[is_beyond, None] - begins_ns
+    nearest = np.abs(from_begins_ns).argmin(axis=1)
     return {
         "machine": {"cores": os.cpu_count(), "load": [round(load, 1) for load in os.getloadavg()]},
         "real_time_factor": real_time_factor,
@@ -277,7 +280,10 @@ def measure(swaps: int, store: Path, real_time_factor: float) -> dict[str, Any]:
         "episodes": len(begins_ns) - 1,
         "steps_seen": len(steps),
         "largest_step_of_limit": round(float(steps.max()) / limit, 4),
-        "steps_beyond_limit": int((steps > limit * (1 + 1e-9)).sum()),
+        "steps_beyond_limit": int(is_beyond.sum()),
+        "from_the_nearest_beginning_of_an_episode_s": [
+            round(float(row[index]) * 1e-9, 3) for row, index in zip(from_begins_ns, nearest, strict=True)
+        ],
     }
 
 

@@ -15,8 +15,8 @@ What it offers, and where that is from:
 
 Its parameters make another robot of it (`joint_prefix`, `joint_state_order`, `command_order`, `depth_encoding`,
 `camera_frame`; a namespace by `-r __ns:=/robot`), and have it fail while it runs: `fault` (one of those in
-standin_faults.py) of `faulty_driver` (`both`, `arm` or `camera`). On a machine that is too slow its time passes slower,
-and it says so.
+standin_faults.py) of `faulty_driver` (`both`, `arm` or `camera`). With a `real_time_factor` below 1 it is a simulated
+robot whose time passes slower, by `/clock`, as Gazebo's does. On a machine that is still too slow it says so.
 """
 
 import json
@@ -26,10 +26,12 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_system_default
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from standin_arm import TICK_NS, Frame, Joints, StandinArm
 from standin_faults import FAULTS, DriverFault, Sample
@@ -54,6 +56,32 @@ _CHOICES = {
 }
 
 
+class RobotTime:
+    """The robot's time, in ns of the system's clock: that clock itself, or slower from now on.
+
+    Args:
+        factor: Robot time over the system's.
+
+    Raises:
+        ValueRefusedError: It stands, or runs ahead.
+    """
+
+    def __init__(self, factor: float) -> None:
+        if not 0.0 < factor <= 1.0:
+            raise ValueRefusedError(f"real_time_factor is {factor:g}. Give more than 0, up to 1.")
+        self.factor = factor
+        self._began_ns = time.time_ns()
+        self._monotonic_ns = self._began_ns - time.monotonic_ns()
+
+    def now_ns(self) -> int:
+        """The time now; it never jumps."""
+        return self.of_system_ns(time.monotonic_ns() + self._monotonic_ns)
+
+    def of_system_ns(self, system_ns: int) -> int:
+        """What the time was then."""
+        return self._began_ns + round((system_ns - self._began_ns) * self.factor)
+
+
 class RobotStandin(Node):
     """The drivers of arm and camera in one node."""
 
@@ -73,6 +101,7 @@ class RobotStandin(Node):
         for name, default in texts.items():
             self.declare_parameter(name, default)
         self.declare_parameter("seeds", [0])
+        self.declare_parameter("real_time_factor", 1.0)
         self.declare_parameter("joint_state_order", sorted(JOINT_NAMES))
         self.declare_parameter("command_order", list(JOINT_NAMES))
 
@@ -88,33 +117,33 @@ class RobotStandin(Node):
                     f"{name} is '{self._text(name)}'. {did_you_mean(self._text(name), choices)}"
                 )
         self._arm = StandinArm(self.get_parameter("seeds").get_parameter_value().integer_array_value)
+        self._time = RobotTime(self.get_parameter("real_time_factor").get_parameter_value().double_value)
+        self._clock_sender = self.create_publisher(Clock, "/clock", 1) if self._time.factor < 1.0 else None
         self._make_arm_driver()
         self._make_camera_driver()
         self.create_service(Trigger, "~/throw", self._on_throw)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._last: dict[str, Any] | None = None
         self._ticks = self._slips = 0
-        self._due_ns = time.monotonic_ns()
-        self._system_ns = time.time_ns() - self._due_ns
-        self._began_ns = self._throw_began_ns = self._due_ns
+        self._due_ns = self._began_ns = self._throw_began_ns = self._time.now_ns()
 
     def work(self) -> float:
         """Do what is due by the clock; return after how many seconds more is."""
-        now_ns = time.monotonic_ns()
+        now_ns = self._time.now_ns()
         if now_ns - self._due_ns > _SLIP_NS:
             self._due_ns = now_ns
             self._slips += 1
         while self._due_ns <= now_ns:
             self._do_tick()
             self._due_ns += TICK_NS
-        return max(0.0, (self._due_ns - time.monotonic_ns()) * 1e-9)
+        return max(0.0, (self._due_ns - self._time.now_ns()) * 1e-9 / self._time.factor)
 
     def end(self) -> None:
         """Say how time has passed."""
-        passed_s = (time.monotonic_ns() - self._began_ns) * 1e-9
-        factor = self._ticks * TICK_NS * 1e-9 / max(passed_s, 1e-9)
+        passed_s = (self._time.now_ns() - self._began_ns) * 1e-9
+        share = self._ticks * TICK_NS * 1e-9 / max(passed_s, 1e-9)
         self.get_logger().info(
-            f"real-time factor {factor:.3f}, {self._slips} slips; unsafe commands {self._arm.drives.unsafe}"
+            f"{share:.3f} of its time simulated, {self._slips} slips; unsafe commands {self._arm.drives.unsafe}"
         )
 
     def destroy_node(self) -> None:
@@ -167,10 +196,13 @@ class RobotStandin(Node):
                 command = np.array(message.data, dtype=np.float64)
                 if len(command) == len(self._places):
                     command = command[self._places]
-                self._arm.take(command, about["source_timestamp"])
+                self._arm.take(command, self._time.of_system_ns(about["source_timestamp"]))
 
     def _do_tick(self) -> None:
-        stamp_ns = self._due_ns + self._system_ns
+        stamp_ns = self._due_ns
+        if self._clock_sender is not None:
+            seconds, nanoseconds = divmod(stamp_ns, 10**9)
+            self._clock_sender.publish(Clock(clock=Time(sec=seconds, nanosec=nanoseconds)))
         self._take_commands()
         joints, frames = self._arm.sense()
         for sample in self._arm_fault.out(Sample(stamp_ns, joints), stamp_ns):
@@ -183,7 +215,7 @@ class RobotStandin(Node):
         was_throwing = self._arm.is_throwing
         over = self._arm.advance(stamp_ns)
         if self._arm.is_throwing and not was_throwing:
-            self._throw_began_ns = time.monotonic_ns()
+            self._throw_began_ns = self._time.now_ns()
         self._ticks += 1
         if over is not None:
             self._finish(over)
@@ -214,7 +246,7 @@ class RobotStandin(Node):
         return response
 
     def _finish(self, line: dict[str, Any]) -> None:
-        passed_s = (time.monotonic_ns() - self._throw_began_ns) * 1e-9
+        passed_s = (self._time.now_ns() - self._throw_began_ns) * 1e-9
         self._last = {**line, "passed_s": round(passed_s, 3)}
         if file := self._text("episodes_file"):
             with Path(file).open("a") as lines:
@@ -237,7 +269,7 @@ class RobotStandin(Node):
         return SetParametersResult(successful=True)
 
     def _become(self, fault: str, driver: str) -> None:
-        now_ns = self._due_ns + self._system_ns
+        now_ns = self._due_ns
         for sample in self._arm_fault.become(fault if driver in ("both", "arm") else "none", now_ns):
             self._send_joints(sample)
         for sample in self._camera_fault.become(fault if driver in ("both", "camera") else "none", now_ns):

@@ -24,8 +24,10 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
+from reflexarc.control.commands.secure import secured
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.frames import matrix_from_quaternion, quaternion_from_matrix
+from reflexarc.control.nodes.access import DRIVERS, OPERATOR
 from reflexarc.control.nodes.environment import domain_id, isolated
 from reflexarc.control.nodes.module_client import guest
 from reflexarc.control.robot_file import ROBOTS, on_robot
@@ -103,7 +105,7 @@ VARIANTS: Mapping[str, tuple[_Change, ...]] = {
 
 
 def write_robot_file(
-    variant: str, folder: Path, robot_file: Path | None = None
+    variant: str, folder: Path, robot_file: Path | None = None, real_time_factor: float = 1.0
 ) -> tuple[Path, dict[str, Any]]:
     """Make the robot file of a variant out of the one that ships; where it is, and what the stand-in is told.
 
@@ -111,10 +113,13 @@ def write_robot_file(
         variant: One of `VARIANTS`.
         folder: Where it goes.
         robot_file: Another file to make it from.
+        real_time_factor: Below 1 the robot is a simulated one, whose time passes slower.
     """
     robot = yaml.safe_load((robot_file or ROBOTS / f"{ROBOT}.yaml").read_text())
     standin: dict[str, Any] = {}
     changed = copy.deepcopy(robot)
+    if real_time_factor < 1.0:
+        changed["use_sim_time"], standin["real_time_factor"] = True, real_time_factor
     for change in VARIANTS[variant]:
         change(changed, standin)
     path = folder / f"{variant}.yaml"
@@ -245,7 +250,12 @@ def standin_running(
 
 @contextmanager
 def deployed(
-    flow: str, robot_file: Path, told: Mapping[str, Any], seeds: Sequence[int], folder: Path
+    flow: str,
+    robot_file: Path,
+    told: Mapping[str, Any],
+    seeds: Sequence[int],
+    folder: Path,
+    keystore: Path | None = None,
 ) -> Iterator[Deployed]:
     """The stand-in and `reflexarc deploy --activate`, until the end of the context.
 
@@ -255,9 +265,11 @@ def deployed(
         told: What the stand-in is told.
         seeds: One per throw.
         folder: For logs and episodes; empty.
+        keystore: Closes flow and drivers to strangers; None leaves them open.
     """
-    modules = on_robot(load_flow(flow), str(robot_file)).modules
-    domain = domain_id()
+    loaded = on_robot(load_flow(flow), str(robot_file))
+    closed = None if keystore is None else secured(keystore, loaded)
+    domain = domain_id() if closed is None else closed.keystore.domain
     # Both as a user starts them: a driver with its own transports, and a deployment that finds it on this host.
     environment = {
         **os.environ,
@@ -275,11 +287,15 @@ def deployed(
         flow,
         "--robot",
         str(robot_file),
+        *(() if keystore is None else ("--secure", str(keystore))),
     ]
+    of_drivers = {**environment, **({} if closed is None else closed.environment(DRIVERS))}
     with (
-        standin_running(folder, environment, seeds, told) as driver,
+        standin_running(
+            folder, {name: value for name, value in of_drivers.items() if value is not None}, seeds, told
+        ) as driver,
         _process([*command, "--activate"], log, environment) as launcher,
-        isolated(domain, folder),
+        isolated(domain, folder, closed=None if closed is None else closed.environment(OPERATOR)),
         guest("person", namespace=told.get("namespace", "")) as (node, executor),
     ):
 
@@ -288,7 +304,7 @@ def deployed(
                 if process.poll() is not None:
                     raise SystemExit(f"it ended: {its_log.read_text()}")
 
-        person = Deployed(node, executor, tuple(modules), folder, check)
+        person = Deployed(node, executor, tuple(loaded.modules), folder, check)
         person.spin_until(
             lambda: any(folder.glob("reflexarc-*/run.json")),
             _UP_WITHIN_S,

@@ -30,9 +30,11 @@ _domains_given = 0
 def ros_domain(monkeypatch: pytest.MonkeyPatch) -> int:
     """A ROS domain that no other test has, on this host only, for this process and its children."""
     global _domains_given  # noqa: PLW0603 one count per process is the point
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    # Up to 101 the ports lie below those that Linux gives out by itself (docs.ros.org, The ROS_DOMAIN_ID).
-    domain = 1 + (os.getpid() + 25 * worker + _domains_given) % 101
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    # Of two processes of pytest-xdist one takes every second; other sessions begin elsewhere. Up to 101 the ports lie
+    # below those that Linux gives out by itself (docs.ros.org, The ROS_DOMAIN_ID).
+    first = os.getpid() if worker is None else os.getppid() + int(worker.removeprefix("gw"))
+    domain = 1 + (first + 2 * _domains_given) % 100
     _domains_given += 1
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -86,8 +88,11 @@ def _pip(*arguments: str) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine cannot run, and say what would bring it back."""
+    """Skip what this machine cannot run and say what would bring it back, and keep together what shares work."""
     for item in items:
+        # Processes of pytest-xdist get whole files, and one of them all that need the flow that is trained first.
+        is_trained = "trained" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("trained" if is_trained else item.nodeid.partition("::")[0]))
         if item.get_closest_marker("ros") and find_spec("rclpy") is None:
             item.add_marker(pytest.mark.skip(reason="needs ROS 2: pip install 'reflexarc[ros]'"))
         if item.get_closest_marker("gl") and (reason := _why_no_gl()):

@@ -1,7 +1,7 @@
 """`reflexarc activate` and `deactivate`: whether commands go out to the robot of a flow that is deployed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from rich.console import Console
 
@@ -19,7 +19,7 @@ _POLL_S = 0.05
 
 
 def run_activate(flow: str | None, *, is_to_move: bool) -> None:
-    """Activate or deactivate the guard of a deployment.
+    """Activate or deactivate the guard of a deployment. All modules forget what was before an activation.
 
     Args:
         flow: Name of the running flow; None for the only one.
@@ -33,23 +33,40 @@ def run_activate(flow: str | None, *, is_to_move: bool) -> None:
     if loaded.robot is None:
         raise ReflexarcError(
             f"flow {running.flow} runs with its twin, whose guard is active with it. "
-            "Only what `reflexarc deploy` started is activated."
+            "Only what is deployed to a robot is activated."
         )
     require_ros()
     console = Console(soft_wrap=True, highlight=False)
     with shared_memory_cleaned(), joined(running.environment, running.directory):
+        if is_to_move:
+            _reset(running, [name for name in loaded.modules if name not in loaded.commanders])
         for guard in loaded.commanders:
-            said = _change(running, guard, loaded.robot.namespace, is_to_move=is_to_move)
+            said = _change(running, guard, is_to_move=is_to_move)
             console.print(f"{loaded.robot.robot}: {guard} is {said}")
 
 
-def _change(running: RunningFlow, guard: str, namespace: str, *, is_to_move: bool) -> str:
+def _reset(running: RunningFlow, modules: Iterable[str]) -> None:
+    """Have the modules forget what they saw before: what follows is then known from a recording alone.
+
+    Raises:
+        ReflexarcError: One is not active, so nothing may move.
+    """
+    from reflexarc.control.nodes.module_client import ModuleClient, guest
+
+    with guest("activate", running.namespace) as (node, executor):
+        client = ModuleClient(node, executor)
+        for module in modules:
+            if reason := client.reset(module):
+                raise ReflexarcError(f"{reason}. Nothing was activated.")
+
+
+def _change(running: RunningFlow, guard: str, *, is_to_move: bool) -> str:
     """Do it; what the guard is then, and what becomes of its commands."""
     from reflexarc.control.nodes.lifecycle import LifecycleClient
 
     verb, wanted = ("activate", "active") if is_to_move else ("deactivate", "inactive")
     reports: list[Diagnostic] = []
-    client = LifecycleClient([guard], on_health=reports.append, namespace=namespace)
+    client = LifecycleClient([guard], on_health=reports.append, namespace=running.namespace)
 
     def wait(is_done: Callable[[], bool], complaint: str) -> None:
         until = time.monotonic() + _WITHIN_S

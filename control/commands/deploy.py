@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.live import Live
 
 from reflexarc.control.artifacts.store import SHIPPED_STORE, resolve_artifacts
+from reflexarc.control.commands.secure import secured
 from reflexarc.control.commands.sim import node_table
 from reflexarc.control.errors import ReflexarcError
 from reflexarc.control.flow import Flow
@@ -19,7 +20,15 @@ from reflexarc.control.robot_file import on_robot
 __all__ = ["Teller", "run_deploy"]
 
 
-def run_deploy(flow: str, robot: str, store: Path | None, *, activate: bool, host: str | None = None) -> None:
+def run_deploy(
+    flow: str,
+    robot: str,
+    store: Path | None,
+    *,
+    activate: bool,
+    host: str | None = None,
+    secure: Path | None = None,
+) -> None:
     """Run it until Ctrl-C.
 
     Args:
@@ -28,6 +37,7 @@ def run_deploy(flow: str, robot: str, store: Path | None, *, activate: bool, hos
         store: Folder of the artifacts; None for those that ship.
         activate: Whether commands flow as soon as all is up.
         host: Which host of the flow's deployment this is; None where everything runs here.
+        secure: Keystore that closes flow and drivers to strangers, or None for an open one.
 
     Raises:
         ReflexarcError: It cannot start, or a node has ended and cannot be brought back.
@@ -37,8 +47,12 @@ def run_deploy(flow: str, robot: str, store: Path | None, *, activate: bool, hos
     folder = SHIPPED_STORE if store is None else store
     resolve_artifacts(loaded, folder)
     _require_alone(loaded)
+    transport = None if secure is None else secured(secure, loaded)
     status = Console(stderr=True, soft_wrap=True, highlight=False)
     teller = Teller(loaded)
+    if transport is not None:
+        status.print(f"{loaded.name}: {transport}")
+        status.print(f"drivers join it with {transport.for_drivers()}")
     with Live(console=status, refresh_per_second=4, transient=True) as live:
 
         def show(now: Status) -> None:
@@ -48,7 +62,7 @@ def run_deploy(flow: str, robot: str, store: Path | None, *, activate: bool, hos
                 live.update(node_table(loaded.order, now, teller.caption))
 
         show(Status("starting", {}, ()))
-        deploy(loaded, show, folder, host=host, is_activated=activate)
+        deploy(loaded, show, folder, host=host, is_activated=activate, transport=transport)
 
 
 class Teller:
@@ -120,7 +134,8 @@ def _require_alone(flow: Flow) -> None:
     assert flow.robot is not None
     for other in running_flows():
         robot = other.load().robot
-        if robot is not None and (robot.robot, robot.namespace) == (flow.robot.robot, flow.robot.namespace):
+        there = None if robot is None else (robot.robot, other.namespace)
+        if there == (flow.robot.robot, flow.robot.namespace):
             raise ReflexarcError(
-                f"flow {other.flow} is deployed to {robot.robot} already (pid {other.pid}). End it first."
+                f"flow {other.flow} is deployed to {flow.robot.robot} already (pid {other.pid}). End it first."
             )

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from reflexarc.control.commands.secure import secured
 from reflexarc.control.flow_file import load_flow
+from reflexarc.control.nodes.access import OPERATOR
 from reflexarc.control.nodes.deployment import network_of
 from reflexarc.control.nodes.environment import require_ros, shared_memory_cleaned
 from reflexarc.control.robot_file import on_robot
@@ -24,13 +26,14 @@ _FILE_WIDTH = 160
 """Columns where nobody has a window, which would else count as one of 80."""
 
 
-def run_check(flow: str, robot: str, host: str | None = None) -> bool:
+def run_check(flow: str, robot: str, host: str | None = None, secure: Path | None = None) -> bool:
     """Listen for some seconds, print a table, and a line per problem.
 
     Args:
         flow: Name or path of the flow.
         robot: Name or path of the robot file.
         host: Which host of the flow's deployment this is; None where everything runs here.
+        secure: Keystore of flow and drivers, or None for open ones.
 
     Returns:
         Whether the flow can be deployed.
@@ -40,10 +43,11 @@ def run_check(flow: str, robot: str, host: str | None = None) -> bool:
     """
     loaded = on_robot(load_flow(flow), robot)
     require_ros()
+    transport = None if secure is None else secured(secure, loaded)
     with (
         shared_memory_cleaned(),
         tempfile.TemporaryDirectory(prefix="reflexarc-check-") as folder,
-        network_of(loaded, host, Path(folder)) as domain,
+        network_of(loaded, host, Path(folder), transport, OPERATOR) as domain,
     ):
         from reflexarc.control.nodes.module_client import guest
         from reflexarc.control.nodes.robot_check import check_robot_topics

@@ -12,6 +12,7 @@ from reflexarc.control.errors import ValueRefusedError
 from reflexarc.control.flow import Flow
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.nodes.environment import require_ros
+from reflexarc.control.robot_file import on_robot
 
 if TYPE_CHECKING:
     from reflexarc.control.nodes.secure_transport import SecureTransport
@@ -21,13 +22,14 @@ __all__ = ["run_secure", "secured"]
 _NAMESPACE = r"(/[A-Za-z_][A-Za-z0-9_]*)*"
 
 
-def run_secure(flow: str, out: Path, namespace: str = "") -> None:
+def run_secure(flow: str, out: Path, namespace: str = "", robot: str | None = None) -> None:
     """Make it, and say what there is now.
 
     Args:
         flow: Name or path of the flow file.
         out: Folder to make.
         namespace: ROS namespace of the nodes; empty for none.
+        robot: Name or path of the file of the robot that it is deployed to; None for the twin.
 
     Raises:
         ReflexarcError: The flow is wrong, or the folder cannot be made.
@@ -35,7 +37,9 @@ def run_secure(flow: str, out: Path, namespace: str = "") -> None:
     from reflexarc.control.nodes.secure_transport import principals_of_flow
     from reflexarc.control.security.keystore import make_keystore
 
-    loaded = load_flow(flow)
+    loaded = load_flow(flow) if robot is None else on_robot(load_flow(flow), robot)
+    if robot is not None and namespace:
+        raise ValueRefusedError("--namespace does not go with --robot, whose file says the namespace.")
     if not re.fullmatch(_NAMESPACE, namespace):
         raise ValueRefusedError(f"namespace '{namespace}': expected one as /left, or none.")
     principals = principals_of_flow(loaded, namespace)
@@ -46,9 +50,10 @@ def run_secure(flow: str, out: Path, namespace: str = "") -> None:
         typer.echo(
             f"{principal.enclave}: may write {len(principal.writes)} and read {len(principal.reads)} topics, {where}"
         )
+    verb = "sim" if robot is None else f"deploy --robot {robot}"
     typer.echo(
         f"{out}: key material of {loaded.name} for ROS domain {domain}. "
-        f"Run: reflexarc sim --flow {flow} --secure {out}"
+        f"Run: reflexarc {verb} --flow {flow} --secure {out}"
     )
     typer.echo(f"Keep {out / 'private'} elsewhere: whoever has it can let anyone in, and no run needs it.")
 

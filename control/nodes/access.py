@@ -14,8 +14,14 @@ from reflexarc.control.modules.guard import Guard
 from reflexarc.control.modules.stop import EMERGENCY_STOP
 from reflexarc.control.nodes.description import TWIN, steps_topic
 from reflexarc.control.nodes.lockstep import make_gate, marker_topic
+from reflexarc.control.ports import Port
+from reflexarc.control.robot import DriverTopic, Robot
+from reflexarc.control.robot_adapter import DriverEdges, actuator_topic, sensor_topic
 
-__all__ = ["LAUNCHER", "OPERATOR", "Access", "access_of_flow"]
+__all__ = ["DRIVERS", "LAUNCHER", "OPERATOR", "Access", "access_of_flow"]
+
+DRIVERS = "drivers"
+"""Identity of a robot's own drivers."""
 
 LAUNCHER = "launcher"
 """Node name of whoever starts the processes of a flow."""
@@ -79,24 +85,37 @@ def access_of_flow(flow: Flow, namespace: str = "") -> dict[str, Access]:
     """Access per process, in the order in which nodes come up; it serves both clocks.
 
     Args:
-        flow: The flow.
-        namespace: ROS namespace of its nodes, as `/left`; empty for none.
+        flow: The flow; with a robot it has that robot's drivers in place of the twin.
+        namespace: ROS namespace of its nodes, as `/left`; empty for none, or for that of the robot.
     """
-    names = (*reversed(flow.order), TWIN)
-    nodes = {name: _node(flow, name, namespace) for name in names}
+    if flow.robot is not None:
+        namespace = flow.robot.namespace
+    nodes = {name: _node(flow, name, namespace) for name in reversed(flow.order)}
+    if flow.robot is None:
+        nodes[TWIN] = _node(flow, TWIN, namespace)
+    plants = {} if flow.robot is None else {DRIVERS: _drivers(flow, flow.robot)}
+    guards = [name for name in flow.commanders if _is_guard(flow, name)]
+    stops = frozenset({f"{namespace}/{EMERGENCY_STOP}"} if guards else ())
+    transitions = [_of_all(namespace, flow.commanders, verb) for verb in ("change_state", "get_state")]
     return {
         **nodes,
+        **plants,
         LAUNCHER: Access(
             publishes=frozenset({"/parameter_events"}),
             subscribes=frozenset({f"{namespace}/diagnostics"}),
-            calls=_of_all(namespace, names, "change_state") | _of_all(namespace, names, "get_state"),
+            calls=_of_all(namespace, nodes, "change_state") | _of_all(namespace, nodes, "get_state"),
         ),
-        # He swaps, injects and records.
+        # He swaps, injects, records, stops the robot, and lets one that is deployed move.
         OPERATOR: Access(
-            publishes=frozenset({"/parameter_events"}),
-            subscribes=frozenset().union(*(access.publishes for access in nodes.values())),
+            publishes=frozenset({"/parameter_events"}) | stops,
+            subscribes=frozenset().union(
+                *(access.publishes for access in (*nodes.values(), *plants.values()))
+            ),
             serves=frozenset({f"{namespace}/record/save"}),
-            calls=_of_all(namespace, flow.modules, "set_parameters"),
+            calls=_of_all(namespace, flow.modules, "set_parameters")
+            | _of_all(namespace, flow.modules, "reset")
+            | _of_all(namespace, guards, EMERGENCY_STOP)
+            | frozenset().union(*(transitions if plants else ())),
         ),
     }
 
@@ -104,27 +123,61 @@ def access_of_flow(flow: Flow, namespace: str = "") -> dict[str, Access]:
 def _node(flow: Flow, name: str, namespace: str) -> Access:
     is_twin = name == TWIN
     role = PLANT if is_twin else name
-    written = [port.topic for port in flow.outputs(role).values()]
-    read = [flow.port(source).topic for source in flow.inputs(role).values()]
-    written.append(marker_topic(role))
-    read += [marker_topic(producer) for producer in make_gate(flow, role).producers]
-    if not is_twin:
-        written.append(steps_topic(name))
+    drivers = DriverEdges(flow, role)
+    publishes = {
+        _topic(namespace, port, drivers.outputs.get(output)) for output, port in flow.outputs(role).items()
+    }
+    subscribes = {
+        _topic(namespace, flow.port(source), drivers.inputs.get(port))
+        for port, source in flow.inputs(role).items()
+    }
     services = _SERVICES if is_twin else (*_SERVICES, "reset")
-    if not is_twin and issubclass(module_class(flow.modules[name].kind), Guard):
-        read.append(EMERGENCY_STOP)
+    if not is_twin:
+        publishes.add(f"{namespace}/{steps_topic(name)}")
+    if flow.robot is None:
+        publishes.add(f"{namespace}/{marker_topic(role)}")
+        subscribes |= {f"{namespace}/{marker_topic(other)}" for other in make_gate(flow, role).producers}
+    if is_twin:
+        publishes.add("/clock")
+    elif flow.robot is None or flow.robot.use_sim_time:
+        subscribes.add("/clock")
+    if not is_twin and _is_guard(flow, name):
+        subscribes.add(f"{namespace}/{EMERGENCY_STOP}")
         services = (*services, EMERGENCY_STOP)
+        if flow.robot is not None and flow.robot.dead_man is not None:
+            subscribes.add(flow.robot.full_topic(flow.robot.dead_man.topic))
+    if flow.robot is not None and flow.robot.frames and name == flow.commanders[0]:
+        publishes.add("/tf_static")
     return Access(
-        publishes=frozenset(
-            [f"{namespace}/{topic}" for topic in written]
-            + [f"{namespace}/diagnostics", "/parameter_events", "/rosout"]
-            + [f"{namespace}/{name}/transition_event"]
-            + (["/clock"] if is_twin else [])
-        ),
-        subscribes=frozenset([f"{namespace}/{topic}" for topic in read] + ([] if is_twin else ["/clock"])),
+        publishes=frozenset(publishes)
+        | {f"{namespace}/diagnostics", "/parameter_events", "/rosout"}
+        | {f"{namespace}/{name}/transition_event"},
+        subscribes=frozenset(subscribes),
         serves=frozenset(f"{namespace}/{name}/{service}" for service in services),
         calls=_of_all(namespace, flow.modules, "reset") if is_twin else frozenset(),
     )
+
+
+def _drivers(flow: Flow, robot: Robot) -> Access:
+    """What a robot's own drivers, and who holds its switch, have to do with the flow."""
+    sensors = {str(sensor_topic(flow, port).topic) for port in flow.plant.outputs}
+    if robot.dead_man is not None:
+        sensors.add(robot.full_topic(robot.dead_man.topic))
+    return Access(
+        publishes=frozenset(sensors)
+        | {"/parameter_events", "/rosout"}
+        | ({"/clock"} if robot.use_sim_time else set()),
+        subscribes=frozenset(str(actuator_topic(flow, port).topic) for port in flow.plant.inputs),
+    )
+
+
+def _topic(namespace: str, port: Port, driver: DriverTopic | None) -> str:
+    """Full name of the topic of a port, which is a driver's where one is at its other end."""
+    return f"{namespace}/{port.topic}" if driver is None or driver.topic is None else driver.topic
+
+
+def _is_guard(flow: Flow, name: str) -> bool:
+    return issubclass(module_class(flow.modules[name].kind), Guard)
 
 
 def _of_all(namespace: str, nodes: Iterable[str], service: str) -> frozenset[str]:

@@ -8,7 +8,6 @@ the run, the nodes that command the robot halt it first, and nothing stays behin
 import json
 import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -41,7 +40,7 @@ from reflexarc.control.nodes.environment import (
     require_ros,
     shared_memory_cleaned,
 )
-from reflexarc.control.nodes.running import FLOW_FILE, announce
+from reflexarc.control.nodes.running import FLOW_FILE, announce, make_run_directory
 from reflexarc.control.run_result import Episode, RunResult
 from reflexarc.control.values import Diagnostic
 
@@ -169,7 +168,7 @@ def run_directory() -> Iterator[tuple[Path, Children, list[int]]]:
     """
     require_ros()
     with signals_deferred() as signals, shared_memory_cleaned():
-        directory = Path(tempfile.mkdtemp(prefix="reflexarc-"))
+        directory = make_run_directory()
         children = Children(directory)
         try:
             yield directory, children, signals
@@ -255,7 +254,7 @@ class Bringup:
                 try:
                     self._up(client)
                     way_in = None if self._transport is None else self._transport.way_in()
-                    announce(self._directory, self._flow.name, self._clock, store, way_in)
+                    announce(self._directory, self._flow.name, self._clock, store, way_in, self._namespace)
                     self._watch(client)
                 except BaseException:
                     self._down(client, _SOON_S)

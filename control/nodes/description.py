@@ -84,8 +84,9 @@ def describe_flow(
         "run_directory": "" if run_directory is None else str(run_directory),
         **({"robot": robot_file} if robot_file else {}),
     }
-    # In lock step each marker brings the time; reading /clock as well would only cost. Without a twin there is none.
-    reads_clock = clock == "realtime" and twin is not None
+    # In lock step each marker brings the time; reading /clock as well would only cost. A real robot has none.
+    is_simulated = flow.robot.use_sim_time if flow.robot is not None else twin is not None
+    reads_clock = clock == "realtime" and is_simulated
     parameters = {**common, "use_sim_time": reads_clock}
     modules = tuple(_module(flow, name, parameters) for name in reversed(flow.order))
     if twin is None:

@@ -2,24 +2,34 @@
 
 `launch/sim.launch.py` and `launch/robot.launch.py` declare the arguments; what follows from them is here. Nodes
 come up one after another, from the actuators back to the sensors: each is configured, then each is activated.
-A node that cannot come up, or that ends and is not started again, ends the launch.
+A node that cannot come up, or that ends and is not started again, ends the launch. While the flow is up other
+terminals find it, as one that the CLI started: `reflexarc activate`, `faults` and `swap` go for both.
 """
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from launch import Action, LaunchContext
 from launch.actions import OpaqueFunction, Shutdown
+from launch.event_handlers import OnShutdown
 from launch.events import Shutdown as ShutdownEvent
 from launch.events.process import ProcessExited
 from launch.logging import get_logger
 from launch_ros.actions import LifecycleNode
 
+from reflexarc.control.artifacts.store import SHIPPED_STORE
 from reflexarc.control.errors import ValueRefusedError
+from reflexarc.control.files import write_whole
+from reflexarc.control.flow import Flow
 from reflexarc.control.flow_file import load_flow
+from reflexarc.control.nodes import Clock
 from reflexarc.control.nodes.description import TWIN, NodeDescription, describe_flow
 from reflexarc.control.nodes.lifecycle import LifecycleClient
+from reflexarc.control.nodes.running import FLOW_FILE, announce, make_run_directory
 from reflexarc.control.robot_file import on_robot
 from reflexarc.control.seeds import evaluation_seeds
 
@@ -41,7 +51,8 @@ def simulation(context: LaunchContext) -> list[Action]:
         ReflexarcError: The flow or an argument is not right.
     """
     arguments = context.launch_configurations
-    flow_file, clock = arguments["flow"], arguments["clock"]
+    flow_file = arguments["flow"]
+    clock: Clock = "lockstep" if arguments["clock"] == "lockstep" else "realtime"
     is_respawned = arguments["respawn"] == "true"
     if is_respawned and clock == "lockstep":
         raise ValueRefusedError(
@@ -52,10 +63,12 @@ def simulation(context: LaunchContext) -> list[Action]:
         "real_time_factor": _number(context, "real_time_factor", float),
         "exit_when_over": True,
     }
-    nodes = describe_flow(load_flow(flow_file), flow_file, clock, _store(context), twin=twin)
+    flow = load_flow(flow_file)
+    nodes = describe_flow(flow, flow_file, clock, _store(context), twin=twin)
     names = {node.name for node in nodes}
     respawned = names - {TWIN} if is_respawned else set()
-    return _brought_up(context, nodes, respawned, names - respawned, "the flow is up")
+    up = _Up(flow, clock, "the flow is up")
+    return _brought_up(context, nodes, respawned, names - respawned, up)
 
 
 def deployment(context: LaunchContext) -> list[Action]:
@@ -75,11 +88,20 @@ def deployment(context: LaunchContext) -> list[Action]:
     commanders = set(flow.commanders)
     activated = names - respawned - commanders
     if arguments["activate"] == "true":
-        return _brought_up(context, nodes, respawned, activated | commanders, "the flow is up")
+        up = _Up(flow, "realtime", "the flow is up")
+        return _brought_up(context, nodes, respawned, activated | commanders, up)
     waiting = " and ".join(sorted(commanders))
-    return _brought_up(
-        context, nodes, respawned, activated, f"the flow is up; {waiting} is configured, to be activated"
-    )
+    up = _Up(flow, "realtime", f"the flow is up; {waiting} is configured, to be activated")
+    return _brought_up(context, nodes, respawned, activated, up)
+
+
+@dataclass(frozen=True)
+class _Up:
+    """A flow, what drives it, and what to say once it is up."""
+
+    flow: Flow
+    clock: Clock
+    words: str
 
 
 def _brought_up(
@@ -87,7 +109,7 @@ def _brought_up(
     descriptions: Sequence[NodeDescription],
     respawned: set[str],
     activated: set[str],
-    done: str,
+    up: _Up,
 ) -> list[Action]:
     """Actions that start nodes and bring them up.
 
@@ -97,13 +119,33 @@ def _brought_up(
         respawned: Names of those that are started again when they end. They come up by themselves, since nobody
             else tells one that takes a dead one's place; but what commands a robot only configures itself.
         activated: Names of those that are told to activate.
-        done: What to say when all have been told.
+        up: What is up when all have been told.
     """
     nodes = {node.name: _lifecycle_node(context, node, node.name in respawned) for node in descriptions}
     configure = [(node, "configure") for name, node in nodes.items() if name not in respawned]
     activate = [(node, "activate") for name, node in nodes.items() if name in activated]
-    bring_up = _BringUp([*configure, *activate], done)
+    namespace = context.launch_configurations["namespace"] or descriptions[0].namespace
+    bring_up = _BringUp([*configure, *activate], partial(_tell, context, up, namespace))
     return [*nodes.values(), OpaqueFunction(function=bring_up.begin)]
+
+
+def _tell(context: LaunchContext, up: _Up, namespace: str) -> None:
+    """Say on the terminal and, until the launch ends, to other terminals that the flow is up."""
+    if context.is_shutdown:
+        return
+    directory = make_run_directory()
+    context.register_event_handler(
+        OnShutdown(on_shutdown=lambda *_: shutil.rmtree(directory, ignore_errors=True))
+    )
+    write_whole(directory / FLOW_FILE, up.flow.model_dump_json())
+    announce(
+        directory, up.flow.name, up.clock, _store(context) or SHIPPED_STORE, namespace=_absolute(namespace)
+    )
+    get_logger("launch").info(up.words)
+
+
+def _absolute(namespace: str) -> str:
+    return f"/{namespace}" if namespace and not namespace.startswith("/") else namespace
 
 
 def _lifecycle_node(
@@ -143,12 +185,12 @@ class _BringUp:
 
     Args:
         steps: Nodes and what to ask each for, in this order.
-        done: What to say in the end.
+        on_done: Called in the end, in the launch's own thread.
     """
 
-    def __init__(self, steps: Sequence[tuple[LifecycleNode, str]], done: str) -> None:
+    def __init__(self, steps: Sequence[tuple[LifecycleNode, str]], on_done: Callable[[], None]) -> None:
         self._steps = steps
-        self._done = done
+        self._on_done = on_done
 
     def begin(self, context: LaunchContext) -> None:
         """Lead the nodes in a thread of its own, since asking waits for answers."""
@@ -173,7 +215,7 @@ class _BringUp:
             return
         finally:
             client.close()
-        get_logger("launch").info(self._done)
+        context.asyncio_loop.call_soon_threadsafe(self._on_done)
 
 
 class _ShutdownError(Exception):

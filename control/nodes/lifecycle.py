@@ -14,9 +14,9 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.signals import SignalHandlerOptions
 
 from reflexarc.control.nodes.access import LAUNCHER
+from reflexarc.control.nodes.closed import require_closed
 from reflexarc.control.nodes.messages import from_message
 from reflexarc.control.nodes.process import make_client_node, make_executor
-from reflexarc.control.nodes.secure_transport import require_closed
 from reflexarc.control.values import Diagnostic, Diagnostics
 
 __all__ = ["TRANSITIONS", "LifecycleClient"]

@@ -16,12 +16,13 @@ from rclpy.executors import Executor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+from std_srvs.srv import Trigger
 
 from reflexarc.control.errors import ArtifactError, RuntimeUnavailableError
 from reflexarc.control.nodes.artifact_swap import PARAMETER
+from reflexarc.control.nodes.closed import require_closed
 from reflexarc.control.nodes.messages import from_message
 from reflexarc.control.nodes.process import make_client_node, make_executor
-from reflexarc.control.nodes.secure_transport import require_closed
 from reflexarc.control.succession import Phase
 from reflexarc.control.values import Diagnostic, Diagnostics
 
@@ -135,15 +136,32 @@ class ModuleClient:
         Raises:
             RuntimeUnavailableError: It does not answer.
         """
-        if module not in self._clients:
-            self._clients[module] = self._node.create_client(SetParameters, f"{module}/set_parameters")
-        client = self._clients[module]
-        self._wait(client.service_is_ready, f"{module} cannot be asked")
         parameter = Parameter(name, value=value).to_parameter_msg()
-        future = client.call_async(SetParameters.Request(parameters=[parameter]))
-        self._wait(future.done, f"{module} does not answer")
-        (result,) = future.result().results
+        request = SetParameters.Request(parameters=[parameter])
+        (result,) = self._ask(SetParameters, module, "set_parameters", request).results
         return "" if result.successful else result.reason or f"{module}: refused {name}."
+
+    def reset(self, module: str) -> str:
+        """Have a module forget what it remembers.
+
+        Returns:
+            Why the node refuses, or nothing.
+
+        Raises:
+            RuntimeUnavailableError: It does not answer.
+        """
+        answer = self._ask(Trigger, module, "reset", Trigger.Request())
+        return "" if answer.success else answer.message or f"{module}: refused to reset."
+
+    def _ask(self, kind: Any, module: str, service: str, request: Any) -> Any:
+        name = f"{module}/{service}"
+        if name not in self._clients:
+            self._clients[name] = self._node.create_client(kind, name)
+        client = self._clients[name]
+        self._wait(client.service_is_ready, f"{module} cannot be asked")
+        future = client.call_async(request)
+        self._wait(future.done, f"{module} does not answer")
+        return future.result()
 
     def _wait(self, is_done: Callable[[], bool], complaint: str) -> None:
         until = time.monotonic() + _ANSWER_WITHIN_S

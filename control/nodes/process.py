@@ -30,7 +30,7 @@ from setproctitle import setproctitle
 
 from reflexarc.control.errors import ReflexarcError
 from reflexarc.control.nodes.children import LAUNCHER_PID
-from reflexarc.control.nodes.secure_transport import require_closed
+from reflexarc.control.nodes.closed import require_closed
 
 __all__ = ["HostedNode", "host", "make_client_node", "make_executor"]
 

@@ -11,7 +11,9 @@ from typing import Any
 
 from rclpy.executors import Executor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
+from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Bool
 
 from reflexarc.control.errors import ValueRefusedError, did_you_mean
@@ -42,7 +44,7 @@ class TopicFinding:
     """What was found at one topic.
 
     Args:
-        port: Port of the plant, as `outputs.color`, or `dead_man`.
+        port: Port of the plant, as `outputs.color`, or `dead_man` or `use_sim_time`.
         topic: From the root.
         type: ROS 2 message type.
         qos: What our end asks for, or offers.
@@ -72,10 +74,13 @@ def check_robot_topics(flow: Flow, node: Node, executor: Executor) -> list[Topic
         node: A node where the robot's drivers are.
         executor: What spins it.
     """
-    probes: list[_Sensor | _Switch] = [_Sensor(flow, name, node) for name in flow.plant.outputs]
+    probes: list[_Listener] = [_Sensor(flow, name, node) for name in flow.plant.outputs]
     assert flow.robot is not None
     if flow.robot.dead_man is not None:
         probes.append(_Switch(flow, node))
+    if flow.robot.use_sim_time:
+        node.set_parameters([Parameter("use_sim_time", value=True)])
+        probes.append(_SimTime(node))
     actuators = [_Actuator(flow, name, node) for name in flow.plant.inputs]
     _spin(executor, _DISCOVERY_S, lambda: all(probe.is_there() for probe in (*probes, *actuators)))
     for probe in (*probes, *actuators):
@@ -180,8 +185,10 @@ class _Listener(_Probe):
 
     def take(self, message: Any) -> None:
         """A message came."""
-        self._arrivals.append(time.monotonic())
-        self._newest = message
+        now_s = self._node.get_clock().now().nanoseconds * 1e-9
+        if now_s > 0.0:  # until a simulation's clock is known
+            self._arrivals.append(now_s)
+            self._newest = message
 
     def judge(self) -> None:
         """Say what is wrong with what came."""
@@ -223,9 +230,8 @@ class _Sensor(_Listener):
         """A message came."""
         super().take(message)
         header = getattr(message, "header", None)
-        if header is not None:
-            stamp_ns = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
-            self._behind_s.append((self._node.get_clock().now().nanoseconds - stamp_ns) * 1e-9)
+        if header is not None and self._arrivals:
+            self._behind_s.append(self._arrivals[-1] - (header.stamp.sec + header.stamp.nanosec * 1e-9))
 
     def judge(self) -> None:
         """Say what is wrong with what came: how often, when, and what."""
@@ -261,6 +267,17 @@ class _Switch(_Listener):
         super().__init__(
             node, "dead_man", flow.robot.full_topic(switch.topic), Bool, qos, 1.0 / switch.timeout_s
         )
+
+
+class _SimTime(_Listener):
+    """The clock of a robot that is simulated."""
+
+    def __init__(self, node: Node) -> None:
+        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        super().__init__(node, "use_sim_time", "/clock", Clock, qos, None)
+
+    def _missing(self) -> str:
+        return "nobody publishes /clock. Start the simulation, or take use_sim_time out of the robot file."
 
 
 class _Actuator(_Probe):

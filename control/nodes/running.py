@@ -17,12 +17,13 @@ from reflexarc.control.nodes import Clock
 from reflexarc.control.nodes.children import PID_SUFFIX
 from reflexarc.control.nodes.environment import way_in
 
-__all__ = ["FLOW_FILE", "RunningFlow", "announce", "find_running", "running_flows"]
+__all__ = ["FLOW_FILE", "RunningFlow", "announce", "find_running", "make_run_directory", "running_flows"]
 
 FLOW_FILE = "flow.json"
 """The flow as the launcher read it, in the run directory."""
 
 _NOTE = "run.json"
+_PREFIX = "reflexarc-"
 
 
 class RunningFlow(BaseModel):
@@ -35,6 +36,7 @@ class RunningFlow(BaseModel):
         store: Folder of its artifacts.
         environment: The way into its corner of ROS 2: its domain and, if it has one, its transport profile.
         directory: Its run directory.
+        namespace: ROS namespace of its nodes; empty for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +47,7 @@ class RunningFlow(BaseModel):
     store: Path
     environment: dict[str, str]
     directory: Path
+    namespace: str = ""
 
     def is_alive(self) -> bool:
         """Whether its launcher lives."""
@@ -80,24 +83,29 @@ class RunningFlow(BaseModel):
                 f"flow {self.flow} (pid {self.pid}) was started by another version of reflexarc. End it first."
             ) from None
 
-    @property
-    def namespace(self) -> str:
-        """Namespace of its nodes."""
-        robot = self.load().robot
-        return "" if robot is None else robot.namespace
+
+def make_run_directory() -> Path:
+    """A folder for one run, for this user alone; who runs it removes it."""
+    return Path(tempfile.mkdtemp(prefix=_PREFIX))
 
 
 def announce(
-    directory: Path, flow: str, clock: Clock, store: Path, environment: dict[str, str] | None = None
+    directory: Path,
+    flow: str,
+    clock: Clock,
+    store: Path,
+    environment: dict[str, str] | None = None,
+    namespace: str = "",
 ) -> None:
-    """Leave the note of a flow that is up; it is for this user alone, as the directory is.
+    """Leave the note of a flow that is up, whose launcher is this process.
 
     Args:
-        directory: The run directory.
+        directory: The run directory, in which the flow is already.
         flow: Name of the flow.
         clock: What drives it.
         store: Folder of its artifacts.
         environment: The way in, or None for that of this process.
+        namespace: ROS namespace of its nodes.
     """
     note = RunningFlow(
         flow=flow,
@@ -106,6 +114,7 @@ def announce(
         store=store.absolute(),
         environment=way_in() if environment is None else environment,
         directory=directory,
+        namespace=namespace,
     )
     write_whole(directory / _NOTE, note.model_dump_json())
 
@@ -113,7 +122,7 @@ def announce(
 def running_flows() -> list[RunningFlow]:
     """The flows of this user that are up."""
     found = []
-    for path in sorted(Path(tempfile.gettempdir()).glob(f"reflexarc-*/{_NOTE}")):
+    for path in sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_NOTE}")):
         try:
             if path.stat().st_uid != os.getuid():  # anybody may write to the temporary folder
                 continue

@@ -2,33 +2,29 @@
 
 Where the middleware has DDS security, the environment names the keystore and ROS 2 does the rest (SROS2): it
 refuses to start without. Where it has none, as in the ROS 2 wheels, all processes speak mutual TLS. Fast DDS only
-logs what goes wrong with that, and goes on in the open: so each process looks at its own sockets after it has
-started, tries its own door, and ends if either is not as it should be.
+logs what goes wrong with that, and goes on in the open: so each process looks at itself after it has
+started, and ends if it is not as it should be (`nodes.closed`).
 """
 
 import os
 import socket
-import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from reflexarc.control.errors import RuntimeUnavailableError, SecurityError
 from reflexarc.control.flow import Flow
-from reflexarc.control.nodes.access import LAUNCHER, OPERATOR, access_of_flow
+from reflexarc.control.nodes.access import DRIVERS, LAUNCHER, OPERATOR, access_of_flow
 from reflexarc.control.nodes.environment import (
     PROFILE_VARIABLES,
     SECURITY_VARIABLES,
     TLS_PORT,
     profile_variable,
 )
-from reflexarc.control.security.keystore import AUTHORITY, Keystore, Principal
+from reflexarc.control.security.keystore import Keystore, Principal
 
-__all__ = ["SecureTransport", "choose_transport", "principals_of_flow", "require_closed"]
+__all__ = ["SecureTransport", "choose_transport", "principals_of_flow"]
 
 _UNSET: dict[str, str | None] = dict.fromkeys(
     (*PROFILE_VARIABLES, "ROS_DISCOVERY_SERVER", "FASTDDS_BUILTIN_TRANSPORTS", *SECURITY_VARIABLES)
@@ -46,10 +42,6 @@ make_client_node("probe", context).destroy_node()
 _PROBE_WITHIN_S = 30.0
 _HAS_NONE = "doesn't have the security libraries"
 """What rmw_fastrtps says where Fast DDS was built without DDS security."""
-
-_ANSWER_WITHIN_S = 5.0
-_LISTENS = "0A"
-"""State of a listening socket in /proc/net/tcp (linux/tcp_states.h)."""
 
 _FIRST_PORT, _LAST_PORT = 20000, 32000
 """Below the ports that Linux gives out by itself."""
@@ -94,6 +86,11 @@ class SecureTransport:
             TLS_PORT: str(self.keystore.ports.get(process, 0)),
         }
 
+    def for_drivers(self) -> str:
+        """The variables that bring a robot's own drivers in, as a shell takes them."""
+        given = {"ROS_DOMAIN_ID": str(self.keystore.domain), **self.environment(DRIVERS)}
+        return " ".join(f"{name}={value}" for name, value in given.items() if value is not None)
+
     def way_in(self) -> dict[str, str]:
         """What brings an operator from another terminal in; who cannot read the keystore stays outside."""
         variables = {"ROS_DOMAIN_ID": str(self.keystore.domain), **self.environment(OPERATOR)}
@@ -107,7 +104,7 @@ def principals_of_flow(flow: Flow, namespace: str = "") -> list[Principal]:
 
     Args:
         flow: The flow.
-        namespace: ROS namespace of its nodes, as `/left`; empty for none.
+        namespace: ROS namespace of its nodes, as `/left`; empty for none, or for that of the robot.
 
     Raises:
         SecurityError: Modules share a process, which has one identity; or there are not enough free ports.
@@ -118,6 +115,7 @@ def principals_of_flow(flow: Flow, namespace: str = "") -> list[Principal]:
             "Leave the flow file's deployment out."
         )
     accesses = access_of_flow(flow, namespace)
+    namespace = namespace if flow.robot is None else flow.robot.namespace
     listening = [name for name in accesses if name not in {LAUNCHER, OPERATOR}]
     ports = dict(zip(listening, _free_ports(len(listening)), strict=True))
     return [
@@ -151,7 +149,7 @@ def choose_transport(keystore: Keystore) -> SecureTransport:
     if _HAS_NONE not in problem:
         raise SecurityError(f"DDS security does not come up: {problem.splitlines()[-1]} Nothing was started.")
     for process, port in keystore.ports.items():
-        if not _is_free(port):
+        if process != DRIVERS and not _is_free(port):  # the drivers may be there already
             raise SecurityError(
                 f"{process}: its port {port} is taken. Does this flow run already with {keystore.directory}? "
                 "Nothing was started."
@@ -196,81 +194,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def require_closed(name: str) -> None:
-    """Make sure that this process, if it has to be closed by mutual TLS, is: call it after its node was made.
-
-    Args:
-        name: Name of the node, for the message.
-
-    Raises:
-        SecurityError: It is not.
-    """
-    port = os.environ.get(TLS_PORT)
-    if port is None:
-        return
-    reason = _what_is_open(int(port))
-    if reason:
-        raise SecurityError(f"{name}: the transport came up open ({reason}), so it ends.")
-
-
-def _what_is_open(port: int) -> str:
-    sockets = list(_own_sockets())
-    if any(kind == "udp" for kind, _ in sockets):
-        return "UDP"
-    if "/dev/shm/fast" in Path("/proc/self/maps").read_text():
-        return "shared memory"
-    allowed = {("tcp", f"0100007F:{port:04X}")} if port else set()
-    if strangers := set(sockets) - allowed:
-        return f"a socket at {', '.join(sorted(address for _, address in strangers))}"
-    if allowed - set(sockets):
-        return f"nothing listens at port {port}"
-    return _what_is_wrong_with_the_door(port) if port else ""
-
-
-def _own_sockets() -> Iterator[tuple[str, str]]:
-    """(`udp` or `tcp`, local address as /proc writes it) of every socket here where others could come in."""
-    inodes = set()
-    for entry in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            target = os.readlink(entry)
-            if target.startswith("socket:["):
-                inodes.add(target[len("socket:[") : -1])
-    for table in ("udp", "udp6", "tcp", "tcp6"):
-        path = Path("/proc/self/net") / table
-        if not path.exists():  # a kernel without IPv6
-            continue
-        for line in path.read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[9] in inodes and (table.startswith("udp") or fields[3] == _LISTENS):
-                yield table.removesuffix("6"), fields[1]
-
-
-def _what_is_wrong_with_the_door(port: int) -> str:
-    """Come to one's own port without a certificate: TLS has to answer, and to refuse for want of one."""
-    profile = Path(os.environ[profile_variable()])
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False  # what counts is who has issued the certificate
-    try:
-        context.load_verify_locations(profile.parents[2] / AUTHORITY)
-        with (
-            socket.create_connection(("127.0.0.1", port), timeout=_ANSWER_WITHIN_S) as plain,
-            context.wrap_socket(plain) as door,
-        ):
-            return _refusal_at(door)
-    except OSError as error:
-        return f"no TLS at port {port}: {error}"
-
-
-def _refusal_at(door: ssl.SSLSocket) -> str:
-    """In TLS 1.3 the refusal comes after the handshake."""
-    with suppress(TimeoutError):
-        try:
-            door.recv(1)
-        except ssl.SSLError as error:
-            if error.reason is not None and "CERTIFICATE_REQUIRED" in error.reason:
-                return ""
-            return f"TLS: {error.reason}"
-    return "it lets in who shows no certificate"

@@ -28,19 +28,17 @@ from reflexarc.control.security.authority import (
     load_certificate,
 )
 from reflexarc.control.security.documents import governance, permissions
+from reflexarc.control.security.layout import AUTHORITY
 from reflexarc.control.security.transport import OPENSSL_CONF, profile
 
-__all__ = ["AUTHORITY", "Keystore", "Principal", "make_keystore"]
+__all__ = ["Keystore", "Principal", "make_keystore"]
 
 VALID_DAYS = 365
-
-AUTHORITY = "public/ca.cert.pem"
-"""Certificate of the authority."""
 
 _MANIFEST = "manifest.json"
 _SIGNATURE = "manifest.sig"
 _OPENSSL_CONF = "transport/openssl.cnf"
-_MADE_BY = "Make it anew with `reflexarc secure --flow {flow} --out {directory}`."
+_MADE_BY = "Make it anew with `reflexarc secure --flow {flow}{robot} --out {directory}`."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +243,8 @@ class Keystore:
         try:
             return _Check(directory.absolute(), flow, now).keystore()
         except SecurityError as error:
-            advice = _MADE_BY.format(flow=flow.name, directory=directory)
+            robot = "" if flow.robot is None else f" --robot {flow.robot.robot}"
+            advice = _MADE_BY.format(flow=flow.name, robot=robot, directory=directory)
             raise SecurityError(f"{error} Nothing was started. {advice}") from None
 
     def profile(self, process: str) -> Path:
@@ -290,7 +289,10 @@ class _Check:
         if manifest.flow != self._flow.name:
             raise SecurityError(f"{self._directory}: it was made for flow {manifest.flow}.")
         if manifest.flow_sha256 != _digest_of(self._flow):
-            raise SecurityError(f"{self._directory}: flow {manifest.flow} has changed since it was made.")
+            robot = "" if self._flow.robot is None else ", or its robot,"
+            raise SecurityError(
+                f"{self._directory}: flow {manifest.flow}{robot} has changed since it was made."
+            )
         if manifest.directory != str(self._directory):
             raise SecurityError(
                 f"{self._directory}: it was made as {manifest.directory}, which its profiles name."

@@ -102,7 +102,14 @@ def compare_in_closed_loop(
         seed: Of the evaluation.
         episodes: At most so many.
         on_progress: Called with (pairs done, pairs at most).
+
+    Raises:
+        ReflexarcError: An artifact is not right; nothing has run then.
     """
+    for digests in (old, new):
+        for name, spec in flow.modules.items():
+            if spec.artifact is not None:
+                load_pinned(flow, name, store, digests)
     looks = sorted({min(look, episodes) for look in _LOOKS})
     seeds = evaluation_seeds(seed, episodes)
     scores: tuple[list[float], list[float]] = ([], [])

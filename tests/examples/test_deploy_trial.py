@@ -18,11 +18,11 @@ def test_figures_of_a_robot_and_of_a_twin(trial):
     found = trial.figures(robot)
     assert (found["count"], found["caught"], found["catch_rate"]) == (2, 1, 0.5)
     assert (found["unsafe_commands"], found["unsafe_while_held"], found["late_commands"]) == (0, 1, 2)
-    assert found["real_time_factor"] == pytest.approx(0.9)
+    assert found["simulated_share"] == pytest.approx(0.9)
     assert trial.line("plain", found) == (
         "plain: caught 1 of 2 (50.0 %), 0 unsafe commands and 1 more between throws, 2 commands late, "
-        "real-time factor 0.900"
+        "0.900 of the time simulated"
     )
     assert trial.line("twin", trial.figures([throw(True)])) == (
-        "twin: caught 1 of 1 (100.0 %), 0 unsafe commands, real-time factor 0.900"
+        "twin: caught 1 of 1 (100.0 %), 0 unsafe commands, 0.900 of the time simulated"
     )

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -17,7 +18,9 @@ import pytest
 import yaml
 
 from reflexarc.control import cli
+from reflexarc.control.commands.activate import run_activate
 from reflexarc.control.nodes.environment import isolated
+from reflexarc.control.nodes.running import running_flows
 
 ROOT = Path(__file__).parents[2]
 LAUNCH_FILES = ("sim.launch.py", "robot.launch.py")
@@ -60,7 +63,7 @@ def declared(launch_file: str) -> dict[str, str | None]:
     ("launch_file", "verb", "theirs", "ours"),
     [
         ("sim.launch.py", cli.sim, {"json", "secure", "usecases", "usecases_mb"}, {"respawn"}),
-        ("robot.launch.py", cli.deploy, {"check", "host"}, {"respawn"}),
+        ("robot.launch.py", cli.deploy, {"check", "host", "secure"}, {"respawn"}),
     ],
 )
 def test_arguments_are_the_options_of_the_command_line(launch_file, verb, theirs, ours):
@@ -254,3 +257,17 @@ def test_a_robot_waits_for_an_activation_also_after_a_crash(launched):
         wait_for_state(launch, "guard", "inactive")
         launch.process.send_signal(signal.SIGINT)
         assert launch.end() == 0
+
+
+@needs_launch
+@pytest.mark.ros
+def test_another_terminal_finds_the_flow_while_the_launch_lives(launched, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with launched("robot.launch.py", f"robot:={HERE / 'slider.yaml'}", "namespace:=left") as launch:
+        launch.wait_for("guard is configured, to be activated")
+        run_activate(None, is_to_move=True)
+        assert ": guard is active, its commands " in capsys.readouterr().out
+        launch.process.send_signal(signal.SIGINT)
+        assert launch.end() == 0
+    assert running_flows() == []
+    assert list(tmp_path.glob("reflexarc-*")) == []

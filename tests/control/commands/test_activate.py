@@ -21,5 +21,5 @@ def test_a_twin_is_not_activated(reflexarc, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == (
         "reflexarc: flow arm_catch runs with its twin, whose guard is active with it. "
-        "Only what `reflexarc deploy` started is activated.\n"
+        "Only what is deployed to a robot is activated.\n"
     )

@@ -61,6 +61,7 @@ def test_a_wrong_option_is_refused_before_anything_is_measured(tmp_path: Path) -
         run_bench(1.0, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.ros
 def test_it_measures_and_writes(reflexarc, ros_domain: int, tmp_path: Path) -> None:
     pytest.importorskip(

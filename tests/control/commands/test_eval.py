@@ -22,7 +22,7 @@ def test_it_runs_reports_and_writes(reflexarc, tmp_path: Path) -> None:
 def test_the_same_seed_gives_the_same_trajectory(reflexarc, tmp_path: Path) -> None:
     digests = []
     for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
-        done = reflexarc("eval", "--flow", "arm_track", "--episodes", "1", "--seed", seed, "--json", name)
+        done = reflexarc("eval", "--episodes", "1", "--seed", seed, "--json", name)
         assert done.returncode == 0, done.stderr
         digests.append(json.loads((tmp_path / name).read_text())["trajectory_sha256"])
     assert digests[0] == digests[1] != digests[2]

@@ -28,7 +28,7 @@ def wanted(stamp_ns: int) -> JointTrajectory:
 
 
 class Pusher(Module):
-    """Wants full speed, whatever it is told."""
+    """Wants full speed, whatever it is told, and counts how often it was to forget."""
 
     needs_artifact: ClassVar = False
     input_needs: ClassVar = {"joint_states": PortNeed(type=MessageType.JOINT_STATE)}
@@ -38,7 +38,7 @@ class Pusher(Module):
         pass
 
     def reset(self) -> None:
-        pass
+        self.rejections["forgot"] += 1
 
     def step(self, inputs: Inputs, now_ns: int) -> Outputs:
         return {"command": wanted(inputs["joint_states"][-1].stamp_ns)} if inputs["joint_states"] else {}

@@ -3,6 +3,7 @@ import time
 
 import pytest
 import rclpy
+from guarded_flow import guarded_flow
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 from small_flow import arguments, small_flow
@@ -10,7 +11,7 @@ from small_flow import arguments, small_flow
 from reflexarc.control.errors import RuntimeUnavailableError
 from reflexarc.control.flow_file import load_flow
 from reflexarc.control.nodes import module_client
-from reflexarc.control.nodes.access import LAUNCHER, OPERATOR, Access, access_of_flow
+from reflexarc.control.nodes.access import DRIVERS, LAUNCHER, OPERATOR, Access, access_of_flow
 from reflexarc.control.nodes.environment import isolated
 from reflexarc.control.nodes.lifecycle import LifecycleClient
 from reflexarc.control.nodes.module_client import ModuleClient, guest
@@ -76,7 +77,12 @@ def test_the_launcher_and_an_operator_may_do_what_they_do_and_nothing_else(ros_d
             monkeypatch.setattr(module_client, "_ANSWER_WITHIN_S", 0.1)
             with pytest.raises(RuntimeUnavailableError, match="brake cannot be asked"):
                 ModuleClient(node, executor).set_parameter("brake", "artifact", "0")
+            with pytest.raises(RuntimeUnavailableError, match="brake cannot be asked"):
+                ModuleClient(node, executor).reset("brake")
             recorded = frozenset().union(*(accesses[name].publishes for name in ("brake", "twin")))
+            assert not any(
+                name.endswith("emergency_stop") for name in accesses[OPERATOR].publishes
+            )  # no guard
             recorder = Access(subscribes=recorded, serves=frozenset({"/record/save"}))
             assert together(graph_of(node, "anyone"), recorder) == accesses[OPERATOR]
 
@@ -104,3 +110,37 @@ def test_a_service_is_two_topics_and_a_namespace_comes_first():
     assert "rr/left/brake/change_stateReply" in launcher.reads
     assert {"rt/left/brake/command", "rt/left/diagnostics", "rt/rosout"} <= brake.writes
     assert "rt/left/joint_states" in brake.reads
+
+
+def test_a_deployed_flow_has_the_topics_of_its_robot_and_the_drivers_have_theirs():
+    robot = {"namespace": "/cell", "dead_man": {"topic": "switch"}}
+    accesses = access_of_flow(guarded_flow(**robot))
+    assert "twin" not in accesses
+    guard, drivers, operator = accesses["guard"], accesses[DRIVERS], accesses[OPERATOR]
+    assert drivers.publishes == {"/cell/arm/joint_states", "/cell/switch", "/parameter_events", "/rosout"}
+    assert drivers.subscribes == {"/cell/arm/commands"}
+    assert "/cell/arm/commands" in guard.publishes
+    assert "/cell/guard/command" not in guard.publishes
+    assert {"/cell/arm/joint_states", "/cell/switch", "/cell/emergency_stop"} < guard.subscribes
+    assert {"/cell/guard/change_state", "/cell/guard/emergency_stop"} < operator.calls
+    assert "/cell/emergency_stop" in operator.publishes
+    assert "/cell/arm/joint_states" in operator.subscribes
+    assert "/clock" not in guard.subscribes
+    simulated = access_of_flow(guarded_flow(use_sim_time=True))
+    assert "/clock" in simulated["guard"].subscribes & simulated[DRIVERS].publishes
+
+
+def test_a_node_beside_a_robot_may_do_what_it_does_and_nothing_else(ros_domain, tmp_path):
+    flow = guarded_flow(dead_man={"topic": "switch"})
+    with isolated(ros_domain, tmp_path):
+        given = arguments(flow, "realtime", tmp_path)
+        rclpy.init(args=["--ros-args", *given], signal_handler_options=SignalHandlerOptions.NO)
+        node = ModuleNode("guard")
+        try:
+            assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS
+            assert graph_of(node, "guard") == access_of_flow(flow)["guard"]
+        finally:
+            node.destroy_node()
+            del node
+            gc.collect()
+            rclpy.shutdown()

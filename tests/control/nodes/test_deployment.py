@@ -62,12 +62,12 @@ def test_a_robot_moves_only_while_its_guard_is_active_and_comes_to_rest(deployme
     health = []
     drivers.node.create_subscription(DiagnosticArray, "diagnostics", health.append, 10)
 
+    def figures_of(name):
+        entries = (entry for message in health for entry in from_message(message).entries)
+        return [dict(entry.figures) for entry in entries if entry.name == name]
+
     def is_inactive_again():
-        return any(
-            entry.name == "guard" and dict(entry.figures)["commands"] == "not activated"
-            for message in health
-            for entry in from_message(message).entries
-        )
+        return any(figures["commands"] == "not activated" for figures in figures_of("guard"))
 
     os.kill(find_running(None).pid_of("guard"), signal.SIGKILL)
     nodes.spin_until(is_inactive_again, within_s=30)
@@ -78,6 +78,7 @@ def test_a_robot_moves_only_while_its_guard_is_active_and_comes_to_rest(deployme
 
     run_activate(None, is_to_move=True)
     nodes.spin_until(lambda: drivers.speed == SPEED)
+    nodes.spin_until(lambda: [figures["forgot"] for figures in figures_of("pusher")][-1:] == ["3"])
     run_activate(None, is_to_move=False)
     assert capfd.readouterr().out.splitlines()[-1] == "slider: guard is inactive"
     nodes.spin_until(lambda: drivers.speed == 0.0)

@@ -66,6 +66,14 @@ def test_without_a_twin_nodes_read_the_wall_clock():
     assert "twin" not in [node.name for node in nodes]
 
 
+@pytest.mark.parametrize("is_simulated", [True, False])
+def test_beside_a_simulated_robot_nodes_read_its_clock(is_simulated):
+    flow = load_flow("arm_catch")
+    robot = Robot(robot="r", joints=flow_joints(flow), use_sim_time=is_simulated)
+    nodes = describe_flow(flow.model_copy(update={"robot": robot}), "arm_catch", "realtime", robot_file="r")
+    assert all(node.parameters["use_sim_time"] is is_simulated for node in nodes)
+
+
 def test_no_module_is_called_as_the_plants_node():
     flow = load_flow("arm_catch")
     renamed = flow.model_copy(update={"modules": {**flow.modules, "twin": flow.modules["policy"]}})

@@ -5,7 +5,9 @@ import rclpy
 from drivers import Drivers
 from guarded_flow import guarded_flow
 from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, Float64MultiArray
 
@@ -32,6 +34,39 @@ def test_a_robot_that_is_as_its_file_says_is_ready(nodes):
     ]
     assert found[0].measured_hz > 80
     assert abs(found[0].behind_s) < 0.05
+
+
+def test_a_simulated_robot_is_measured_by_its_own_clock(nodes):
+    nodes.start([])
+    drivers = Drivers(nodes)
+    drivers.node.set_parameters([Parameter("use_sim_time", value=True)])
+    simulation, now_ns = nodes.add(rclpy.create_node("simulation")), [10**9]
+    sender = simulation.create_publisher(Clock, "/clock", 10)
+
+    def pass_time() -> None:
+        now_ns[0] += 2_500_000
+        message = Clock()
+        message.clock.sec, message.clock.nanosec = divmod(now_ns[0], 10**9)
+        sender.publish(message)
+
+    simulation.create_timer(0.005, pass_time)
+    flow = guarded_flow(use_sim_time=True)
+    found = check_robot_topics(flow, nodes.add(rclpy.create_node("check")), nodes.executor)
+    assert [problem for one in found for problem in one.problems] == []
+    by_port = {one.port: one for one in found}
+    assert by_port["outputs.joint_states"].measured_hz > 80  # at half speed, 50 of the wall clock's seconds
+    assert by_port["use_sim_time"].topic == "/clock"
+
+
+def test_a_simulated_robot_without_a_clock_is_not_ready(nodes):
+    nodes.start([])
+    Drivers(nodes)
+    flow = guarded_flow(use_sim_time=True)
+    found = check_robot_topics(flow, nodes.add(rclpy.create_node("check")), nodes.executor)
+    problems = {one.port: one.problems for one in found}
+    assert problems["use_sim_time"] == [
+        "nobody publishes /clock. Start the simulation, or take use_sim_time out of the robot file."
+    ]
 
 
 def test_what_does_not_fit_is_one_line_each(nodes):

@@ -68,6 +68,7 @@ def test_what_was_lost_is_made_again_in_the_order_of_needs_with_the_same_digest(
     )
 
 
+@pytest.mark.slow
 def test_an_altered_artifact_is_no_obstacle_to_a_new_one(store):
     (model,) = store.glob("estimation-*/model.onnx")
     model.write_bytes(model.read_bytes() + b"x")

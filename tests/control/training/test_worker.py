@@ -104,6 +104,7 @@ def test_a_budget_ends_it_early_and_the_artifact_says_so(request_of, store):
     assert work(store) == []
 
 
+@pytest.mark.slow
 def test_a_budget_that_was_enough_does_not_show(request_of):
     assert train_one(request_of(budget_s=1e6), lambda *_: None) == train_one(request_of(), lambda *_: None)
 
