@@ -28,9 +28,8 @@ test: $(VENV)/.installed-test
 	@# The last numpy for Python 3.10 has coarser types than the code is written to.
 	$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 11))' || \
 	  MYPYPATH=$(VENV)/types $(VENV)/bin/mypy -p reflexarc.control -p reflexarc.envs
-	@# Trainings and simulations side by side; a flow on ROS 2 has processes enough of its own.
-	$(VENV)/bin/python -m pytest -q -n 2 --dist loadgroup -m "not ros and not slow"
-	$(VENV)/bin/python -m pytest -q -m "ros and not slow"
+	$(VENV)/bin/python -m pytest -q -n 2 --dist loadgroup -m "not slow and not alone"
+	$(VENV)/bin/python -m pytest -q -m "alone and not slow"
 
 test-slow: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest -q -m slow

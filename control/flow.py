@@ -89,7 +89,7 @@ class ModuleSpec(BaseModel):
         trigger: Inputs that make it step; several are paired by stamp.
         patience_s: Of several triggers, the longest time in real time from the first value of a stamp until the
             module steps without those that have not come; None where it needs all of them.
-        deadline_s: Longest time between two steps, or None.
+        deadline_s: So long after a step it steps without its trigger, and then at the trigger's rate; None for never.
         latency_s: Declared latency from trigger to output; whole ticks.
         inputs: Source per input port.
         outputs: Output ports.

@@ -25,7 +25,8 @@ class Inbox:
     """Checks, keeps and pairs the values that arrive at one module.
 
     A module steps when every trigger port holds a value of one same stamp, or when its deadline has
-    passed without that. A step takes the oldest such set; of the other ports it takes all that came.
+    passed without that, and from then on at the trigger's own rate until it speaks again. A step takes the oldest
+    such set; of the other ports it takes all that came.
 
     Where sets may be incomplete, a module also steps on what is there of the oldest stamp: when all have come that
     spoke lately, or when the caller says that no more is to be waited for (`is_final`). Nothing comes back to
@@ -36,7 +37,7 @@ class Inbox:
     Args:
         ports: Per connected port, the port of its source.
         trigger: Ports that make the module step; more than one are paired by stamp.
-        deadline_ns: Longest time between two steps, in ns of flow time, or None.
+        deadline_ns: Longest time from a step to one without its trigger, in ns of flow time, or None.
         may_lack: Whether a set may be incomplete.
     """
 
@@ -51,6 +52,9 @@ class Inbox:
         self._ports = dict(ports)
         self._trigger = tuple(trigger)
         self._deadline_ns = deadline_ns
+        rates = [port.rate_hz for name, port in ports.items() if base_port(name) in trigger and port.rate_hz]
+        self._period_ns = round(1e9 / max(rates)) if rates else deadline_ns
+        self._is_late = False
         self._may_lack = may_lack
         self._done_stamp: int | None = None
         self._lacked: Counter[str] = Counter()
@@ -69,6 +73,7 @@ class Inbox:
         for fallback in self._fallbacks.values():
             fallback.reset(now_ns)
         self._last_step_ns = now_ns
+        self._is_late = False
         self._done_stamp = None
 
     def deliver(self, port: str, value: Value, now_ns: int) -> bool:
@@ -135,8 +140,8 @@ class Inbox:
         """What the module steps on; to be called once per step, when `is_ready`."""
         stamp = self._stamp(is_final)
         self._last_step_ns = now_ns
-        if stamp is None:
-            self.late_steps += 1
+        self._is_late = stamp is None
+        self.late_steps += self._is_late
         taken = {name: self._take_port(name, stamp) for name in self._queues}
         if self._may_lack and stamp is not None:
             self._done_stamp = stamp
@@ -144,7 +149,10 @@ class Inbox:
         return taken
 
     def _is_overdue(self, now_ns: int) -> bool:
-        return self._deadline_ns is not None and now_ns - self._last_step_ns >= self._deadline_ns
+        if self._deadline_ns is None or self._period_ns is None:
+            return False
+        limit_ns = min(self._deadline_ns, self._period_ns) if self._is_late else self._deadline_ns
+        return now_ns - self._last_step_ns >= limit_ns
 
     def _stamp(self, is_final: bool) -> int | None:
         """The stamp to step on, or None."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from hosts import Hosts
@@ -63,6 +64,16 @@ class Seen:
         moved = [index for index, (_, speed, _) in enumerate(after) if speed > 0]
         at, _, flow_s = after[moved[-1] + 1 if moved else 0]
         return at, flow_s
+
+    def slows_at(self, since: float) -> float | None:
+        """When the commands began to fall on whose fall the arm came to stand; None where it did not."""
+        still = self.still_at(since)
+        if still is None:
+            return None
+        before = [(at, speed) for at, speed, _ in self.commands if at <= still[0]]
+        falls = [at for (_, earlier), (at, speed) in pairwise(before) if speed >= earlier]
+        first = max(falls, default=before[0][0])
+        return next((at for at, _ in before if at > first), still[0])
 
     def flow_time(self, at: float) -> float:
         """Flow time of the last command before a time."""

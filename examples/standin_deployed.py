@@ -257,7 +257,7 @@ def deployed(
     folder: Path,
     keystore: Path | None = None,
 ) -> Iterator[Deployed]:
-    """The stand-in and `reflexarc deploy --activate`, until the end of the context.
+    """The stand-in and `reflexarc deploy`, activated, until the end of the context.
 
     Args:
         flow: Name or path of the flow.
@@ -278,23 +278,15 @@ def deployed(
         "TMPDIR": str(folder),  # so that nobody else's deployment is in the way, nor this one in theirs
     }
     log = folder / "deploy.log"
-    command = [
-        sys.executable,
-        "-m",
-        "reflexarc.control.cli",
-        "deploy",
-        "--flow",
-        flow,
-        "--robot",
-        str(robot_file),
-        *(() if keystore is None else ("--secure", str(keystore))),
-    ]
+    cli = (sys.executable, "-m", "reflexarc.control.cli")
+    command = [*cli, "deploy", "--flow", flow, "--robot", str(robot_file)]
+    command += () if keystore is None else ("--secure", str(keystore))
     of_drivers = {**environment, **({} if closed is None else closed.environment(DRIVERS))}
     with (
         standin_running(
             folder, {name: value for name, value in of_drivers.items() if value is not None}, seeds, told
         ) as driver,
-        _process([*command, "--activate"], log, environment) as launcher,
+        _process(command, log, environment) as launcher,
         isolated(domain, folder, closed=None if closed is None else closed.environment(OPERATOR)),
         guest("person", namespace=told.get("namespace", "")) as (node, executor),
     ):
@@ -310,4 +302,5 @@ def deployed(
             _UP_WITHIN_S,
             "the flow does not come up",
         )
+        subprocess.run([*cli, "activate"], env=environment, check=True, stdout=subprocess.DEVNULL)
         yield person

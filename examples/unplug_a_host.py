@@ -10,9 +10,10 @@ are network namespaces with a cable each to one switch, so this needs root. In t
 - `brain` is unplugged: the guard gets no commands any more, and brings the robot to a stop;
 - `arm` is unplugged: the same, seen from the other end.
 
-Measured beside the plant: the longest time without a command to the guard; the time from the cut until all commands
-to the plant are to stand still, by the wall clock and by the flow's, which a twin slows down that has no time; and the
-time from plugging in until the first new command to the guard.
+Measured beside the plant: the longest time without a command to the guard; how long unplugging itself took; the time
+from its begin until the arm is told to slow down, and until all commands to the plant are to stand still, by the wall
+clock and by the flow's, which a twin slows down that has no time; and the time from plugging in until the first new
+command to the guard.
 """
 
 import argparse
@@ -92,8 +93,9 @@ def cut(made: Hosts, running: FlowOnHosts, host: str, seconds: float) -> dict[st
     running.wait_for("an episode is under way", is_settled, BACK_WITHIN_S)
     begin = time.monotonic()
     made.unplug(host)
+    took = time.monotonic() - begin
     time.sleep(seconds)
-    still = seen.still_at(begin)
+    still, slows_at = seen.still_at(begin), seen.slows_at(begin)
     end = time.monotonic()
     made.plug(host)
     running.wait_for(
@@ -107,6 +109,8 @@ def cut(made: Hosts, running: FlowOnHosts, host: str, seconds: float) -> dict[st
     return {
         "host": host,
         "longest_silence_ms": round(1e3 * silence, 1),
+        "unplugging_took_ms": round(1e3 * took, 1),
+        "slows_after_ms": None if slows_at is None else round(1e3 * (slows_at - begin), 1),
         "still_after_ms": None if still is None else round(1e3 * (still[0] - begin), 1),
         "still_after_flow_ms": None if still is None else round(1e3 * (still[1] - seen.flow_time(begin)), 1),
         "policy_reads": reads[-1],

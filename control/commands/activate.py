@@ -1,11 +1,12 @@
 """`reflexarc activate` and `deactivate`: whether commands go out to the robot of a flow that is deployed."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from rich.console import Console
 
 from reflexarc.control.errors import ReflexarcError
+from reflexarc.control.flow import Flow
 from reflexarc.control.modules.stop import NOT_ACTIVATED
 from reflexarc.control.nodes.environment import joined, require_ros, shared_memory_cleaned
 from reflexarc.control.nodes.running import RunningFlow, find_running
@@ -39,24 +40,35 @@ def run_activate(flow: str | None, *, is_to_move: bool) -> None:
     console = Console(soft_wrap=True, highlight=False)
     with shared_memory_cleaned(), joined(running.environment, running.directory):
         if is_to_move:
-            _reset(running, [name for name in loaded.modules if name not in loaded.commanders])
+            _prepare(running, loaded)
         for guard in loaded.commanders:
             said = _change(running, guard, is_to_move=is_to_move)
             console.print(f"{loaded.robot.robot}: {guard} is {said}")
 
 
-def _reset(running: RunningFlow, modules: Iterable[str]) -> None:
-    """Have the modules forget what they saw before: what follows is then known from a recording alone.
+def _prepare(running: RunningFlow, flow: Flow) -> None:
+    """Wait for the robot's drivers, and have the modules forget what was: a recording then tells all that follows.
 
     Raises:
-        ReflexarcError: One is not active, so nothing may move.
+        ReflexarcError: A driver is not there or a module is not active, so nothing may move.
     """
+    from reflexarc.control.nodes.health import NO_DRIVER
     from reflexarc.control.nodes.module_client import ModuleClient, guest
 
     with guest("activate", running.namespace) as (node, executor):
         client = ModuleClient(node, executor)
-        for module in modules:
-            if reason := client.reset(module):
+        until = time.monotonic() + _WITHIN_S
+        for module in flow.modules:
+            while absent := client.figures(module).get(NO_DRIVER):
+                if time.monotonic() > until:
+                    raise ReflexarcError(
+                        f"{module}: {NO_DRIVER} at {absent}. Nothing was activated. `reflexarc deploy --check` "
+                        "says what the robot must offer."
+                    )
+                client.spin()
+        for module in flow.modules:
+            reason = "" if module in flow.commanders else client.reset(module)
+            if reason:
                 raise ReflexarcError(f"{reason}. Nothing was activated.")
 
 

@@ -133,7 +133,9 @@ class FlowNode(LifecycleNode):
     def publish_health(self) -> None:
         """Report now what is otherwise reported once per second."""
         stamp_ns = self.get_clock().now().nanoseconds
-        report = self.health.report(stamp_ns, self.faults(), self.figures(), self.findings())
+        report = self.health.report(
+            stamp_ns, self.faults(), self.figures(), self.findings(), self._absent_drivers()
+        )
         self._diagnostics.publish(to_message(report))
 
     # --- transitions
@@ -365,6 +367,12 @@ class FlowNode(LifecycleNode):
         return self.is_lockstep or self._role == PLANT or neighbour != PLANT
 
     # --- health
+
+    def _absent_drivers(self) -> list[str]:
+        """Ports at whose other end a robot's driver should be, and is not."""
+        inputs = [port for port in self._drivers.inputs if self._receivers[port].get_publisher_count() < 1]
+        outputs = [port for port in self._drivers.outputs if self._senders[port].get_subscription_count() < 1]
+        return inputs + outputs
 
     def _on_health_due(self) -> None:
         if not self.is_lockstep:

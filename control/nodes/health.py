@@ -6,17 +6,20 @@ to cause, an edge that fell silent. It is counted under its reason and published
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 
 from reflexarc.control.values import Diagnostic, Diagnostics
 
-__all__ = ["HEALED", "PERIOD_S", "Edge", "Health"]
+__all__ = ["HEALED", "NO_DRIVER", "PERIOD_S", "Edge", "Health"]
 
 HEALED = "healed"
 """What is said of a finding that is over."""
+
+NO_DRIVER = "no driver"
+"""Figure of a report: the ports at whose other end no driver of the robot is."""
 
 PERIOD_S = 1.0
 """Wall time between two reports, the rate that `diagnostic_aggregator` expects."""
@@ -122,6 +125,7 @@ class Health:
         faults: Counter[str],
         figures: Mapping[str, str],
         findings: Mapping[str, str] = MappingProxyType({}),
+        absent: Sequence[str] = (),
     ) -> Diagnostics:
         """The line to publish now, and one for each finding; it starts the next period.
 
@@ -130,14 +134,17 @@ class Health:
             faults: What `faults` gives.
             figures: More to publish, name to text.
             findings: What is wrong with others, name to what; one that is over is told once as healed.
+            absent: Ports at whose other end a driver should be.
         """
         now = time.monotonic()
         rate = (self._steps - self._reported_steps) / max(now - self._reported_at, 1e-9)
         p50, p99 = np.percentile(self._step_ms, [50, 99]) if self._step_ms else (0.0, 0.0)
         new = faults - self._reported_faults
         silent = [port for port, edge in self.edges.items() if edge.is_silent]
-        level = _ERROR if silent else _WARNING if new else _OK
+        level = _ERROR if silent or absent else _WARNING if new else _OK
         message = f"silent: {', '.join(silent)}" if silent else ", ".join(new) or "ok"
+        if absent:
+            message = f"{NO_DRIVER}: {', '.join(absent)}"
         self._reported_steps, self._reported_at, self._reported_faults = self._steps, now, faults
         self._step_ms.clear()
         values = {
@@ -145,6 +152,7 @@ class Health:
             "step_p50_ms": f"{p50:.3f}",
             "step_p99_ms": f"{p99:.3f}",
             **figures,
+            **({NO_DRIVER: ", ".join(absent)} if absent else {}),
             **{reason: str(count) for reason, count in sorted(faults.items())},
         }
         entry = Diagnostic(name=self._node, level=level, message=message, figures=tuple(values.items()))

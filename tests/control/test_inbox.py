@@ -70,6 +70,21 @@ def test_a_silent_trigger_is_stepped_by_its_deadline():
     assert not box.is_ready(139)
 
 
+def test_while_the_trigger_is_silent_steps_come_at_its_rate():
+    port = PORT.model_copy(update={"rate_hz": 1e8})  # 10 ns
+    box = Inbox({"left": port, "right": PORT}, ["left"], 20)
+    box.reset(0)
+    assert [now for now in range(0, 60, 5) if box.is_ready(now) and box.take(now) is not None] == [
+        20,
+        30,
+        40,
+        50,
+    ]
+    box.deliver("left", joints(1), 57)
+    box.take(57)
+    assert [now for now in range(60, 100, 5) if box.is_ready(now) and box.take(now) is not None] == [80, 90]
+
+
 def test_a_bad_value_is_counted_and_not_kept():
     box = inbox(["left"])
     assert not box.deliver("left", Float64Array(data=np.zeros(1)), 0)

@@ -33,7 +33,8 @@ MANY = 5000
 
 _STRANGER_STAYS_S = 4.0
 _FRIEND_STAYS_S = 50.0
-_DOMAIN = 88
+_DOMAIN = 101
+"""Beyond those that `ros_domain` gives."""
 
 
 def make_keys(folder: Path) -> Keystore:

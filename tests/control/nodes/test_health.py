@@ -1,8 +1,9 @@
 import time
+from collections import Counter
 
 import pytest
 
-from reflexarc.control.nodes.health import Edge, Health
+from reflexarc.control.nodes.health import NO_DRIVER, Edge, Health
 
 pytestmark = pytest.mark.ros
 
@@ -65,3 +66,9 @@ def test_a_report_gives_rate_step_time_and_every_fault_with_its_reason():
     health.edges["command"].missed()
     (entry,) = health.report(7, faults, {}).entries
     assert (entry.level, entry.message) == (2, "silent: command")
+
+
+def test_a_driver_that_is_not_there_is_an_error_and_named():
+    (entry,) = Health("perception", ["color", "depth"]).report(0, Counter(), {}, absent=["depth"]).entries
+    assert (entry.level, entry.message) == (2, "no driver: depth")
+    assert dict(entry.figures)[NO_DRIVER] == "depth"

@@ -35,6 +35,7 @@ def wait_for_name(process, name):
         time.sleep(0.02)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_node_has_its_name_and_ends_clean_on_a_signal(children, number):
     before = set(os.listdir("/dev/shm"))

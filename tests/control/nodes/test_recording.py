@@ -84,7 +84,7 @@ def test_a_bag_holds_all_that_was_published_meanwhile(flow, tmp_path):
 
 
 def test_it_ends_by_itself_after_a_time(flow, tmp_path):
-    with recorder(flow, "--out", tmp_path / "bag", "--for", "0.5") as process:
+    with recorder(flow, "--out", tmp_path / "bag", "--for", "3") as process:
         code, _, errors = ended(flow, process)
     assert (code, errors) == (0, "")
     assert list(open_bag(tmp_path / "bag").messages({"/number"}))
