@@ -87,8 +87,8 @@ class ModuleSpec(BaseModel):
         kind: A kind of `control.modules.MODULE_KINDS`, or `package.module:Class`.
         artifact: Name of its artifact in the lock; None for a classical module.
         trigger: Inputs that make it step; several are paired by stamp.
-        patience_s: Of several triggers, the longest time in real time from the first value of a stamp until the
-            module steps without those that have not come; None where it needs all of them.
+        patience_s: Of several triggers, in real time, the longest time from the first value of a stamp until the module
+            steps without those that have not come; None where it needs all of them.
         deadline_s: So long after a step it steps without its trigger, and then at the trigger's rate; None for never.
         latency_s: Declared latency from trigger to output; whole ticks.
         inputs: Source per input port.

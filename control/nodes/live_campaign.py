@@ -197,6 +197,8 @@ class _Accuser:
         self._client = ModuleClient(node, executor, on_line=self._hear)
         self._usual: set[str] = set()
         """What nodes count without any fault."""
+        self._usual_findings: set[str] = set()
+        """What voters find in the episode without a fault: an approach may differ by itself."""
         self._counts: dict[str, Counter[str]] = {}
         self._told: dict[str, float] = {}
         self._open: set[str] = set()
@@ -210,6 +212,7 @@ class _Accuser:
     def begin(self) -> None:
         """An episode without a fault begins."""
         self._is_quiet = True
+        self._usual_findings.clear()
 
     def end_of_quiet(self) -> None:
         """The fault comes."""
@@ -247,8 +250,11 @@ class _Accuser:
     def _take_finding(self, who: str, what: str, now: float) -> None:
         if what != HEALED:
             self._open.add(who)
-            if not self._is_quiet:
-                self._told.setdefault(f"{who}: {what}", now)
+            line = f"{who}: {what}"
+            if self._is_quiet:
+                self._usual_findings.add(line)
+            elif line not in self._usual_findings:
+                self._told.setdefault(line, now)
         elif who in self._open:
             self._open.discard(who)
             self._healed_at = now

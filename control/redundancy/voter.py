@@ -5,7 +5,7 @@ between them. What was decided before enters as an explicit state, and only for 
 it is good, and who was wrong has to be right for a while before it counts again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import combinations
@@ -165,8 +165,9 @@ def vote(
     faults: list[Departure] = []
     voices: list[_Voice] = []
     sources: dict[str, int] = {}
+    unsound = _unsound(outputs)
     for approach, replicas in outputs.items():
-        chosen, found = _within(approach, replicas, tolerances, state)
+        chosen, found = _within(approach, replicas, unsound, tolerances, state)
         faults += found
         if chosen is not None:
             sources[approach] = chosen
@@ -194,7 +195,11 @@ def vote(
 
 
 def _within(
-    approach: str, replicas: Sequence[Output | None], tolerances: Tolerances, state: VoterState
+    approach: str,
+    replicas: Sequence[Output | None],
+    unsound: Collection[Member],
+    tolerances: Tolerances,
+    state: VoterState,
 ) -> tuple[int | None, list[Departure]]:
     """The replica to use, counted from 1, or None; and who departs."""
     faults = []
@@ -202,17 +207,13 @@ def _within(
     for number, output in enumerate(replicas, start=1):
         if output is None:
             faults.append(Departure(Member(approach, number), "silent"))
-        elif not _is_sound(output):
+        elif Member(approach, number) in unsound:
             faults.append(Departure(Member(approach, number), "not finite"))
         else:
             present[number] = output
-    equals = {number: [number] for number in present}
-    for first, second in combinations(present, 2):
-        if _are_equal(present[first], present[second], tolerances.replica):
-            equals[first].append(second)
-            equals[second].append(first)
     if not present:
         return None, faults
+    equals = _equals(present, tolerances.replica)
     largest = max(len(group) for group in equals.values())
     if largest == 1 and len(present) > 1:
         return None, [*faults, Departure(Member(approach), "differs", is_attributed=False)]
@@ -223,26 +224,45 @@ def _within(
     return (last if last in trusted else trusted[0]), faults
 
 
-def _is_sound(output: Output) -> bool:
-    """Whether an output can be compared at all."""
-    if not output.is_known:
-        return True
-    if not (np.isfinite(output.mean).all() and np.isfinite(output.covariance).all()):
+def _unsound(outputs: Mapping[str, Sequence[Output | None]]) -> Collection[Member]:
+    """Those whose outputs cannot be compared. All are looked at together first: a call costs more than a matrix."""
+    known = {
+        Member(approach, number): output
+        for approach, replicas in outputs.items()
+        for number, output in enumerate(replicas, start=1)
+        if output is not None and output.is_known
+    }
+    if not known or _are_sound(list(known.values())):
+        return ()
+    return {member for member, output in known.items() if not _are_sound([output])}
+
+
+def _are_sound(known: Sequence[Output]) -> bool:
+    covariances = np.stack([output.covariance for output in known])
+    if not (np.isfinite(covariances).all() and np.isfinite(np.stack([o.mean for o in known])).all()):
         return False
     try:
-        np.linalg.cholesky(output.covariance)
+        np.linalg.cholesky(covariances)
     except np.linalg.LinAlgError:
         return False
     return True
 
 
-def _are_equal(first: Output, second: Output, tolerance: FloatArray) -> bool:
-    if first.is_known != second.is_known:
-        return False
-    if not first.is_known:
-        return True
-    spread = np.sqrt(np.diagonal(first.covariance)) - np.sqrt(np.diagonal(second.covariance))
-    return bool((np.abs(first.mean - second.mean) <= tolerance).all() and (np.abs(spread) <= tolerance).all())
+def _equals(present: Mapping[int, Output], tolerance: FloatArray) -> dict[int, list[int]]:
+    """Per replica, itself and then those that say the same."""
+    known = [number for number, output in present.items() if output.is_known]
+    unknown = [number for number in present if number not in known]
+    equals = {number: [number] for number in present}
+    for number in unknown:
+        equals[number] += [other for other in unknown if other != number]
+    if known:
+        means = np.stack([present[number].mean for number in known])
+        covariances = np.stack([present[number].covariance for number in known])
+        said = np.stack([means, np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))], axis=1)
+        is_equal = (np.abs(said[:, None] - said) <= tolerance).all(axis=(2, 3))
+        for row, number in zip(is_equal, known, strict=True):
+            equals[number] += [o for o, is_same in zip(known, row, strict=True) if is_same and o != number]
+    return equals
 
 
 # --- between approaches
