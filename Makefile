@@ -36,7 +36,8 @@ test-slow: $(VENV)/.installed-test
 
 test-jazzy:
 	@$(MAKE) --no-print-directory VENV=$(JAZZY) $(JAZZY)/.installed-jazzy
-	$(JAZZY)/bin/python -m pytest -q -m "ros and not slow" $(ROS_TESTS)
+	$(JAZZY)/bin/python -m pytest -q -n 2 --dist loadgroup -m "ros and not slow and not alone" $(ROS_TESTS)
+	$(JAZZY)/bin/python -m pytest -q -m "ros and alone and not slow" $(ROS_TESTS)
 
 $(VENV)/.installed-sim: pyproject.toml constraints.txt | $(VENV)/.made
 	$(PIP_INSTALL) --editable ".[ros]"
@@ -50,7 +51,7 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/.made
 # Without torch: what runs does not need it.
 $(VENV)/.installed-jazzy: pyproject.toml constraints.txt constraints-jazzy.txt | $(VENV)/.made
 	@grep -v '^ros-' constraints.txt | cat - constraints-jazzy.txt >$(VENV)/constraints.txt
-	$(PIP) --constraint $(VENV)/constraints.txt --editable ".[jazzy]" pytest pytest-timeout hypothesis
+	$(PIP) --constraint $(VENV)/constraints.txt --editable ".[jazzy]" pytest pytest-timeout pytest-xdist hypothesis
 	@touch $@
 
 $(VENV)/.made:
