@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pydantic import TypeAdapter
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -70,7 +71,8 @@ def run_campaign_command(
     figures = {**settings, **campaign_figures(outcomes)}
     Console().print(_table(figures))
     if json_path is not None:
-        write_whole(json_path, json.dumps(figures, indent=1) + "\n")
+        each = TypeAdapter(list[Outcome]).dump_python(outcomes, mode="json")
+        write_whole(json_path, json.dumps({**figures, "outcomes": each}, indent=1) + "\n")
 
 
 def campaign_figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:

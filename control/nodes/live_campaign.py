@@ -151,8 +151,12 @@ class _Saboteur(threading.Thread):
         self._await_episode(first + 2, accuser)
         scores = [dict(self._episodes[first + index].score) for index in (0, 1)]
         self._await_episode(first + _EPISODES, accuser)
-        told = accuser.told()
-        mine = [at for line, at in told.items() if injection.told_as is None or _concerns(line, injection)]
+        told = {
+            line: at
+            for line, at in accuser.told().items()
+            if line not in accuser.usual_findings or _concerns(line, injection)
+        }
+        mine = [at for line, at in told.items() if _concerns(line, injection)]
         healed_at = accuser.healed_at()
         return Outcome(
             injection=injection,
@@ -181,8 +185,9 @@ class _Saboteur(threading.Thread):
 
 
 def _concerns(line: str, injection: Injection) -> bool:
-    """Whether something that was told is about those who were hit."""
-    assert injection.told_as is not None
+    """Whether something that was told is about those who were hit; where no voter stands behind them, all is."""
+    if injection.told_as is None:
+        return True
     voter, member, _ = injection.told_as.split(": ")
     return line.startswith((f"{voter}: {member}:", f"{voter}: {member}_"))
 
@@ -197,7 +202,7 @@ class _Accuser:
         self._client = ModuleClient(node, executor, on_line=self._hear)
         self._usual: set[str] = set()
         """What nodes count without any fault."""
-        self._usual_findings: set[str] = set()
+        self.usual_findings: set[str] = set()
         """What voters find in the episode without a fault: an approach may differ by itself."""
         self._counts: dict[str, Counter[str]] = {}
         self._told: dict[str, float] = {}
@@ -212,7 +217,7 @@ class _Accuser:
     def begin(self) -> None:
         """An episode without a fault begins."""
         self._is_quiet = True
-        self._usual_findings.clear()
+        self.usual_findings.clear()
 
     def end_of_quiet(self) -> None:
         """The fault comes."""
@@ -250,11 +255,10 @@ class _Accuser:
     def _take_finding(self, who: str, what: str, now: float) -> None:
         if what != HEALED:
             self._open.add(who)
-            line = f"{who}: {what}"
             if self._is_quiet:
-                self._usual_findings.add(line)
-            elif line not in self._usual_findings:
-                self._told.setdefault(line, now)
+                self.usual_findings.add(f"{who}: {what}")
+            else:
+                self._told.setdefault(f"{who}: {what}", now)
         elif who in self._open:
             self._open.discard(who)
             self._healed_at = now

@@ -10,7 +10,7 @@ from reflexarc.control.artifacts.store import read_lock
 from reflexarc.control.flow_file import load_flow
 
 SMALL = {
-    "perception": {"images": 256, "epochs": 2},
+    "perception": {"images": 512, "epochs": 6},
     "estimation": {"episodes": 8, "ticks": 40, "iterations": 2, "batch": 8},
     "policy": {"steps": 512, "environments": 8, "rollout": 16, "batch": 64, "epochs": 1},
 }

@@ -275,7 +275,7 @@ def test_flows_that_ship_have_no_problem(name):
             id="deadline that always passes",
         ),
         pytest.param(
-            [("staleness_s: 0.1", "stalenes_s: 0.1")],
+            [("staleness_s: 0.08", "stalenes_s: 0.08")],
             [
                 "parameters:\n      joints: * => guard: parameter 'staleness_s' is missing.",
                 "stalenes_s => guard: unknown parameter 'stalenes_s'. Did you mean 'staleness_s'?",

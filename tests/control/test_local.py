@@ -191,14 +191,15 @@ def test_a_silent_trigger_is_stepped_over_by_the_deadline():
     assert plant.accepted[0] == (3, 0.0)
     assert result.rejections["last"] == {}
     slow, plant, _ = made(sum_latency_s=0.05, deadline_s=0.02)
-    assert slow.run([0]).rejections["last"] == {"sum: silent": 2}
-    assert plant.accepted == [(3, -1.0), (5, -1.0), (6, 0.0), (7, 1.0)]
+    assert slow.run([0]).rejections["last"] == {"sum: silent": 3}
+    assert plant.accepted == [(3, -1.0), (4, -1.0), (5, -1.0), (6, 0.0), (7, 1.0)]
 
 
 def test_the_deadline_counts_from_the_start_of_the_episode():
     runtime, plant, _ = made(sum_latency_s=0.05, deadline_s=0.02)
     runtime.run([0, 0])
-    assert plant.accepted[:4] == plant.accepted[4:]
+    half = len(plant.accepted) // 2
+    assert plant.accepted[:half] == plant.accepted[half:]
 
 
 def test_records_of_steps():

@@ -25,7 +25,7 @@ from ros_support import (
 )
 from std_msgs.msg import Float64MultiArray
 
-pytestmark = [pytest.mark.ros, pytest.mark.alone]
+pytestmark = pytest.mark.ros
 
 MANY = 10_000
 """Episodes: more than a test waits for."""

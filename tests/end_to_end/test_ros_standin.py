@@ -126,7 +126,7 @@ def test_a_stranger_sees_the_topics_of_an_arm_and_a_camera(ros_domain, tmp_path)
         score = json.loads(episodes.read_text())["score"]
         assert set(score) == {"catch_rate", "miss_distance_m", "unsafe_commands"}
         assert score["unsafe_commands"] == 0
-    assert "real-time factor" in (tmp_path / "right.log").read_text()
+    assert "of its time simulated" in (tmp_path / "right.log").read_text()
 
 
 def looks_like_the_drivers(node, right):

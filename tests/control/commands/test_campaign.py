@@ -27,6 +27,7 @@ def test_a_campaign_prints_a_table_and_writes_what_is_in_it(tmp_path):
     assert figures["faults"] == 2
     assert set(figures["by_kind"]) == {"kill", "freeze"}
     assert sum(row["faults"] for row in figures["by_kind"].values()) == 2
+    assert {outcome["injection"]["target"] for outcome in figures["outcomes"]} == {"estimation"}
 
 
 @pytest.mark.parametrize(
