@@ -51,7 +51,7 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/.made
 # Without torch: what runs does not need it.
 $(VENV)/.installed-jazzy: pyproject.toml constraints.txt constraints-jazzy.txt | $(VENV)/.made
 	@grep -v '^ros-' constraints.txt | cat - constraints-jazzy.txt >$(VENV)/constraints.txt
-	$(PIP) --constraint $(VENV)/constraints.txt --editable ".[jazzy]" pytest pytest-timeout pytest-xdist hypothesis
+	$(PIP) --constraint $(VENV)/constraints.txt --editable ".[jazzy]" pytest pytest-timeout pytest-xdist hypothesis rosbags
 	@touch $@
 
 $(VENV)/.made:
