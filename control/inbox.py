@@ -53,7 +53,9 @@ class Inbox:
         self._trigger = tuple(trigger)
         self._deadline_ns = deadline_ns
         rates = [port.rate_hz for name, port in ports.items() if base_port(name) in trigger and port.rate_hz]
-        self._period_ns = round(1e9 / max(rates)) if rates else deadline_ns
+        self._late_ns = deadline_ns
+        if deadline_ns is not None and rates:
+            self._late_ns = min(deadline_ns, round(1e9 / max(rates)))
         self._is_late = False
         self._may_lack = may_lack
         self._done_stamp: int | None = None
@@ -149,10 +151,8 @@ class Inbox:
         return taken
 
     def _is_overdue(self, now_ns: int) -> bool:
-        if self._deadline_ns is None or self._period_ns is None:
-            return False
-        limit_ns = min(self._deadline_ns, self._period_ns) if self._is_late else self._deadline_ns
-        return now_ns - self._last_step_ns >= limit_ns
+        limit_ns = self._late_ns if self._is_late else self._deadline_ns
+        return limit_ns is not None and now_ns - self._last_step_ns >= limit_ns
 
     def _stamp(self, is_final: bool) -> int | None:
         """The stamp to step on, or None."""
