@@ -124,7 +124,8 @@ def test_in_real_time_it_says_what_could_be_replayed_and_an_incident_keeps_what_
         recorder_of(terminal, "--out", str(incidents), "--ring", "2") as ring,
         recorder_of(terminal, "--out", str(bag)) as recorder,
     ):
-        terminal.wait_for_episodes(5)
+        # So many, since nothing of an episode is judged after an input that was not recorded.
+        terminal.wait_for_episodes(12)
         end(recorder)
         ring.send_signal(signal.SIGUSR1)
         # On a machine with other work to do, a node may have reported an error before.
@@ -134,8 +135,7 @@ def test_in_real_time_it_says_what_could_be_replayed_and_an_incident_keeps_what_
     code, output, errors = terminal.run("replay", str(bag), "--json", str(report))
     assert (code, errors) == (0, ""), output
     for result in json.loads(report.read_text()):
-        # How many can be judged goes by the machine: nothing of an episode is after an input that was not recorded.
-        assert result["equal"] == result["judged"] > 0
+        assert result["equal"] == result["judged"] > 50
         assert result["steps"] == result["judged"] + sum(result["not_judged"].values())
     kept = open_bag(Path(folder.strip()))
     assert kept.metadata[INCIDENT]["what"] == what

@@ -29,9 +29,8 @@ def test_balls_are_caught():
 
 
 def test_a_moving_ball_is_followed_through_occlusions_and_look_alikes():
-    first, *_, lost_once = evaluation_seeds(
-        7, 4
-    )  # in the last, the ball is hidden while a look-alike is seen
+    # In the last of these the ball is hidden while a look-alike is seen, which once lost it.
+    first, *_, lost_once = evaluation_seeds(7, 4)
     result = run("arm_track", (first, lost_once))
     assert mean_score(result.episodes)["tracking_rmse_m"] <= 0.02
     assert sum(episode.score["unsafe_commands"] for episode in result.episodes) == 0

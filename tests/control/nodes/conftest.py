@@ -1,5 +1,6 @@
 """What the tests of nodes share: field checks in generated messages, and nodes in this process."""
 
+import datetime
 import os
 import sys
 import time
@@ -20,9 +21,12 @@ with warnings.catch_warnings():
 
 import rclpy
 from rclpy.signals import SignalHandlerOptions
+from small_flow import small_flow
 
 from reflexarc.control.nodes.environment import isolated
 from reflexarc.control.nodes.process import make_executor
+from reflexarc.control.nodes.secure_transport import principals_of_flow
+from reflexarc.control.security.keystore import Keystore, make_keystore
 
 
 class Nodes:
@@ -57,3 +61,11 @@ def nodes(ros_domain, tmp_path):
         folder.mkdir()
         stack.enter_context(isolated(ros_domain, folder))
         yield Nodes(stack)
+
+
+@pytest.fixture
+def keystore(ros_domain, tmp_path):
+    """Key material of the small flow, made now."""
+    flow, now = small_flow(), datetime.datetime.now(datetime.timezone.utc)
+    make_keystore(tmp_path / "keys", flow, ros_domain, principals_of_flow(flow), now)
+    return Keystore.open(tmp_path / "keys", flow, now)

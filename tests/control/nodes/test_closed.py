@@ -1,4 +1,3 @@
-import datetime
 import os
 import re
 import subprocess
@@ -6,17 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_flow import small_flow
 
 from reflexarc.control.nodes.closed import require_closed
 from reflexarc.control.nodes.environment import TLS_PORT, profile_variable
-from reflexarc.control.nodes.secure_transport import SecureTransport, principals_of_flow
-from reflexarc.control.security.keystore import Keystore, make_keystore
+from reflexarc.control.nodes.secure_transport import SecureTransport
 
 pytestmark = pytest.mark.ros
 
-NOW = datetime.datetime.now(datetime.timezone.utc)
-FLOW = small_flow()
 
 # It leaves without taking DDS down: Fast DDS 3.2 sometimes aborts ("malloc_consolidate") when a TCP transport goes that
 # has just come up, which is none of what is tested here.
@@ -35,12 +30,6 @@ except SecurityError as error:
 sys.stdout.flush()
 os._exit(0)
 """
-
-
-@pytest.fixture
-def keystore(ros_domain, tmp_path):
-    make_keystore(tmp_path / "keys", FLOW, ros_domain, principals_of_flow(FLOW), NOW)
-    return Keystore.open(tmp_path / "keys", FLOW, NOW)
 
 
 def start(environment, tmp_path) -> str:

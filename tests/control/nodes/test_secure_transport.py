@@ -1,9 +1,7 @@
-import datetime
 import os
 import socket
 
 import pytest
-from small_flow import small_flow
 
 from reflexarc.control.errors import SecurityError
 from reflexarc.control.nodes import secure_transport
@@ -11,20 +9,9 @@ from reflexarc.control.nodes.environment import SECURITY_VARIABLES, TLS_PORT, jo
 from reflexarc.control.nodes.secure_transport import (
     SecureTransport,
     choose_transport,
-    principals_of_flow,
 )
-from reflexarc.control.security.keystore import Keystore, make_keystore
 
 pytestmark = pytest.mark.ros
-
-NOW = datetime.datetime.now(datetime.timezone.utc)
-FLOW = small_flow()
-
-
-@pytest.fixture
-def keystore(ros_domain, tmp_path):
-    make_keystore(tmp_path / "keys", FLOW, ros_domain, principals_of_flow(FLOW), NOW)
-    return Keystore.open(tmp_path / "keys", FLOW, NOW)
 
 
 def test_this_ros_2_gets_what_it_can_do(keystore, tmp_path, monkeypatch):
