@@ -137,6 +137,11 @@ class Flow(BaseModel):
         return round(1e9 / self.plant.rate_hz)
 
     @property
+    def namespace(self) -> str:
+        """ROS namespace of its nodes: that of its robot; empty for none."""
+        return "" if self.robot is None else self.robot.namespace
+
+    @property
     def commanders(self) -> tuple[str, ...]:
         """The modules that command the plant: its guards."""
         return tuple(dict.fromkeys(source.node for source in self.plant.inputs.values()))

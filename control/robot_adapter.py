@@ -23,6 +23,7 @@ __all__ = [
     "SensorAdapter",
     "actuator_topic",
     "flow_joints",
+    "port_topic",
     "sensor_topic",
     "staleness_s",
 ]
@@ -198,6 +199,11 @@ class DriverEdges:
         if port in self.outputs and self._order and isinstance(value, Float64Array):
             return Float64Array(data=value.data[self._order])
         return value
+
+
+def port_topic(port: Port, driver: DriverTopic | None) -> str:
+    """Where a port's values travel: where the robot's driver has them, if one is at the other end."""
+    return port.topic if driver is None or driver.topic is None else driver.topic
 
 
 def sensor_topic(flow: Flow, port: str) -> SensorTopic:

@@ -14,9 +14,8 @@ from reflexarc.control.modules.guard import Guard
 from reflexarc.control.modules.stop import EMERGENCY_STOP
 from reflexarc.control.nodes.description import TWIN, steps_topic
 from reflexarc.control.nodes.lockstep import make_gate, marker_topic
-from reflexarc.control.ports import Port
-from reflexarc.control.robot import DriverTopic, Robot
-from reflexarc.control.robot_adapter import DriverEdges, actuator_topic, sensor_topic
+from reflexarc.control.robot import Robot
+from reflexarc.control.robot_adapter import DriverEdges, actuator_topic, port_topic, sensor_topic
 
 __all__ = ["DRIVERS", "LAUNCHER", "OPERATOR", "Access", "access_of_flow"]
 
@@ -88,8 +87,7 @@ def access_of_flow(flow: Flow, namespace: str = "") -> dict[str, Access]:
         flow: The flow; with a robot it has that robot's drivers in place of the twin.
         namespace: ROS namespace of its nodes, as `/left`; empty for none, or for that of the robot.
     """
-    if flow.robot is not None:
-        namespace = flow.robot.namespace
+    namespace = namespace or flow.namespace
     nodes = {name: _node(flow, name, namespace) for name in reversed(flow.order)}
     if flow.robot is None:
         nodes[TWIN] = _node(flow, TWIN, namespace)
@@ -125,10 +123,11 @@ def _node(flow: Flow, name: str, namespace: str) -> Access:
     role = PLANT if is_twin else name
     drivers = DriverEdges(flow, role)
     publishes = {
-        _topic(namespace, port, drivers.outputs.get(output)) for output, port in flow.outputs(role).items()
+        _full(namespace, port_topic(port, drivers.outputs.get(output)))
+        for output, port in flow.outputs(role).items()
     }
     subscribes = {
-        _topic(namespace, flow.port(source), drivers.inputs.get(port))
+        _full(namespace, port_topic(flow.port(source), drivers.inputs.get(port)))
         for port, source in flow.inputs(role).items()
     }
     services = _SERVICES if is_twin else (*_SERVICES, "reset")
@@ -160,20 +159,23 @@ def _node(flow: Flow, name: str, namespace: str) -> Access:
 
 def _drivers(flow: Flow, robot: Robot) -> Access:
     """What a robot's own drivers, and who holds its switch, have to do with the flow."""
-    sensors = {str(sensor_topic(flow, port).topic) for port in flow.plant.outputs}
+    sensors = {port_topic(port, sensor_topic(flow, name)) for name, port in flow.plant.outputs.items()}
     if robot.dead_man is not None:
         sensors.add(robot.full_topic(robot.dead_man.topic))
     return Access(
         publishes=frozenset(sensors)
         | {"/parameter_events", "/rosout"}
         | ({"/clock"} if robot.use_sim_time else set()),
-        subscribes=frozenset(str(actuator_topic(flow, port).topic) for port in flow.plant.inputs),
+        subscribes=frozenset(
+            port_topic(flow.port(source), actuator_topic(flow, name))
+            for name, source in flow.plant.inputs.items()
+        ),
     )
 
 
-def _topic(namespace: str, port: Port, driver: DriverTopic | None) -> str:
-    """Full name of the topic of a port, which is a driver's where one is at its other end."""
-    return f"{namespace}/{port.topic}" if driver is None or driver.topic is None else driver.topic
+def _full(namespace: str, topic: str) -> str:
+    """A topic from the root, as a robot's drivers' are already."""
+    return topic if topic.startswith("/") else f"{namespace}/{topic}"
 
 
 def _is_guard(flow: Flow, name: str) -> bool:

@@ -144,7 +144,7 @@ def _module(flow: Flow, name: str, parameters: Mapping[str, Any]) -> NodeDescrip
         parameters=parameters,
         process=process,
         host=host,
-        namespace="" if flow.robot is None else flow.robot.namespace,
+        namespace=flow.namespace,
     )
 
 

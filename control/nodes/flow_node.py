@@ -26,8 +26,7 @@ from reflexarc.control.nodes.messages import from_message, message_class, to_mes
 from reflexarc.control.nodes.parameters import NodeParameters
 from reflexarc.control.nodes.qos import adapted_qos, marker_qos, offered_qos, requested_qos
 from reflexarc.control.ports import Port, silence_s
-from reflexarc.control.robot import DriverTopic
-from reflexarc.control.robot_adapter import DriverEdges
+from reflexarc.control.robot_adapter import DriverEdges, port_topic
 from reflexarc.control.values import Value
 
 __all__ = ["FlowNode"]
@@ -268,7 +267,7 @@ class FlowNode(LifecycleNode):
     def _open_output(self, name: str, port: Port) -> Any:
         driver = self._drivers.outputs.get(name)
         qos = adapted_qos(offered_qos(port, self.parameters.clock), driver)
-        return self.create_lifecycle_publisher(message_class(port.type), _topic(port, driver), qos)
+        return self.create_lifecycle_publisher(message_class(port.type), port_topic(port, driver), qos)
 
     def _open_input(self, name: str, source: Source) -> Any:
         port = self.flow.port(source)
@@ -288,7 +287,7 @@ class FlowNode(LifecycleNode):
         driver = self._drivers.inputs.get(name)
         return self.create_subscription(
             message_class(port.type),
-            _topic(port, driver),
+            port_topic(port, driver),
             deliver,
             adapted_qos(
                 requested_qos(port, self.parameters.clock, is_from_driver=source.node == PLANT), driver
@@ -384,8 +383,3 @@ class FlowNode(LifecycleNode):
             limit_s = silence_s(self.flow.port(source))
             if source.node == PLANT and limit_s is not None:
                 self.health.edges[port].watch(limit_s)
-
-
-def _topic(port: Port, driver: DriverTopic | None) -> str:
-    """Where a port's values travel: where the robot's driver has them, if one is at the other end."""
-    return port.topic if driver is None or driver.topic is None else driver.topic

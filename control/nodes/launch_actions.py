@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from launch import Action, LaunchContext
 from launch.actions import OpaqueFunction, Shutdown
@@ -52,7 +52,7 @@ def simulation(context: LaunchContext) -> list[Action]:
     """
     arguments = context.launch_configurations
     flow_file = arguments["flow"]
-    clock: Clock = "lockstep" if arguments["clock"] == "lockstep" else "realtime"
+    clock = cast(Clock, arguments["clock"])  # the launch file names the choices
     is_respawned = arguments["respawn"] == "true"
     if is_respawned and clock == "lockstep":
         raise ValueRefusedError(
@@ -87,12 +87,10 @@ def deployment(context: LaunchContext) -> list[Action]:
     respawned = names if arguments["respawn"] == "true" else set()
     commanders = set(flow.commanders)
     activated = names - respawned - commanders
+    words = f"the flow is up; {' and '.join(sorted(commanders))} is configured, to be activated"
     if arguments["activate"] == "true":
-        up = _Up(flow, "realtime", "the flow is up")
-        return _brought_up(context, nodes, respawned, activated | commanders, up)
-    waiting = " and ".join(sorted(commanders))
-    up = _Up(flow, "realtime", f"the flow is up; {waiting} is configured, to be activated")
-    return _brought_up(context, nodes, respawned, activated, up)
+        activated, words = activated | commanders, "the flow is up"
+    return _brought_up(context, nodes, respawned, activated, _Up(flow, "realtime", words))
 
 
 @dataclass(frozen=True)

@@ -88,15 +88,17 @@ class SecureTransport:
 
     def for_drivers(self) -> str:
         """The variables that bring a robot's own drivers in, as a shell takes them."""
-        given = {"ROS_DOMAIN_ID": str(self.keystore.domain), **self.environment(DRIVERS)}
-        return " ".join(f"{name}={value}" for name, value in given.items() if value is not None)
+        return " ".join(f"{name}={value}" for name, value in self._variables(DRIVERS).items())
 
     def way_in(self) -> dict[str, str]:
         """What brings an operator from another terminal in; who cannot read the keystore stays outside."""
-        variables = {"ROS_DOMAIN_ID": str(self.keystore.domain), **self.environment(OPERATOR)}
-        if rmw := os.environ.get("RMW_IMPLEMENTATION"):
-            variables["RMW_IMPLEMENTATION"] = rmw
-        return {name: value for name, value in variables.items() if value is not None}
+        rmw = os.environ.get("RMW_IMPLEMENTATION")
+        return self._variables(OPERATOR) | ({"RMW_IMPLEMENTATION": rmw} if rmw else {})
+
+    def _variables(self, process: str) -> dict[str, str]:
+        """What a process has set that this one does not start."""
+        given = {"ROS_DOMAIN_ID": str(self.keystore.domain), **self.environment(process)}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 def principals_of_flow(flow: Flow, namespace: str = "") -> list[Principal]:
@@ -114,8 +116,8 @@ def principals_of_flow(flow: Flow, namespace: str = "") -> list[Principal]:
             f"{flow.name}: a secured flow has a process per node, each with keys of its own, on one host. "
             "Leave the flow file's deployment out."
         )
+    namespace = namespace or flow.namespace
     accesses = access_of_flow(flow, namespace)
-    namespace = namespace if flow.robot is None else flow.robot.namespace
     listening = [name for name in accesses if name not in {LAUNCHER, OPERATOR}]
     ports = dict(zip(listening, _free_ports(len(listening)), strict=True))
     return [
