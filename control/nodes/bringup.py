@@ -250,20 +250,23 @@ class Bringup:
         try:
             self._start()
             client = _lifecycle_client(self._names, domain, self._take_health, self._namespace)
+            patience_s = _SOON_S
             try:
-                try:
-                    self._up(client)
-                    way_in = None if self._transport is None else self._transport.way_in()
-                    announce(self._directory, self._flow.name, self._clock, store, way_in, self._namespace)
-                    self._watch(client)
-                except BaseException:
-                    self._down(client, _SOON_S)
-                    raise
-                self._down(client, _TRANSITION_WITHIN_S)
+                self._up(client)
+                way_in = None if self._transport is None else self._transport.way_in()
+                announce(self._directory, self._flow.name, self._clock, store, way_in, self._namespace)
+                self._watch(client)
+                patience_s = _TRANSITION_WITHIN_S
             finally:
-                # When all others have ended: processes that leave DDS together sometimes hang in it.
-                self._children.kill()
-                client.close()
+                begin = time.monotonic()
+                try:
+                    self._halt(client, patience_s)
+                finally:
+                    # While the others are still there. Who leaves DDS while others do may hang in it for ever
+                    # (github.com/eProsima/Fast-DDS/issues/6502): a node has an alarm for that, but what the run
+                    # came to is told by this process.
+                    client.close()
+                    self._end_processes(begin)
         except _InterruptedError:
             raise KeyboardInterrupt from None
         finally:
@@ -355,10 +358,10 @@ class Bringup:
 
     # --- down
 
-    def _down(self, client: "LifecycleClient", patience_s: float) -> None:
-        """Halt the robot, then stop the nodes from the sensors to the actuators, then end the processes."""
+    def _halt(self, client: "LifecycleClient", patience_s: float) -> None:
+        """Halt the robot, then stop the nodes from the sensors to the actuators."""
         begin = time.monotonic()
-        commanders = [name for name in self._names if name in self._flow.commanders]
+        commanders = self._commanders()
         others = [name for name in reversed(self._names) if name not in commanders]
         for name in (*commanders, *others):
             within_s = min(_HALT_WITHIN_S, patience_s) if name in commanders else patience_s
@@ -370,11 +373,17 @@ class Bringup:
             with suppress(RuntimeUnavailableError):  # it has ended, so there is nothing left to stop
                 process = self._nodes[name].process
                 client.change(name, "deactivate", left_s, partial(self._children.check, process))
-        last = [self._nodes[name].process for name in commanders]
+
+    def _end_processes(self, begin: float) -> None:
+        """End those that have been stopped, or should have been, since `begin`."""
+        last = [self._nodes[name].process for name in self._commanders()]
         self._children.terminate(
             [*(process for process in reversed(self._processes) if process not in last), *last]
         )
         self._children.wait(max(time.monotonic(), begin + _SOON_S) + _END_WITHIN_S)
+
+    def _commanders(self) -> list[str]:
+        return [name for name in self._names if name in self._flow.commanders]
 
     def _reason(self, name: str) -> str:
         return self._children.reason(self._nodes[name].process)

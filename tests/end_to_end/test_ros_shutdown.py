@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # where the processes of nodes find the parts as well
 pytest.importorskip("rclpy", reason="needs the ROS 2 wheels: pip install 'reflexarc[ros]'")
 
+from ros_parts import spot_flow
 from ros_support import (
     children_of,
     is_alive,
@@ -24,6 +25,9 @@ from ros_support import (
     wait_until_running,
 )
 from std_msgs.msg import Float64MultiArray
+
+from reflexarc.control.nodes.bringup import run_ros
+from reflexarc.control.nodes.lifecycle import LifecycleClient
 
 pytestmark = pytest.mark.ros
 
@@ -63,6 +67,21 @@ def test_a_signal_halts_the_robot_and_ends_everything(clock, number, tmp_path):
         assert process.wait(timeout=1) == -number
         assert wait_until_gone(family, within_s=0) == []
         assert not any(commands[-1]), "the last command did not hold the robot still"
+
+
+def test_the_launcher_leaves_ros_while_all_others_are_there(monkeypatch):
+    """Who leaves DDS while others do may hang in it, and what the run came to would be lost with it."""
+    families = []
+
+    def close(client: LifecycleClient) -> None:
+        families.append(sorted(children_of(os.getpid()).values()))
+        leave(client)
+
+    leave = LifecycleClient.close
+    monkeypatch.setattr(LifecycleClient, "close", close)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    run_ros(spot_flow(), (3,))
+    assert families == [NODES]
 
 
 def test_a_module_that_hangs_does_not_keep_the_others():
