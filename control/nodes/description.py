@@ -82,6 +82,7 @@ def describe_flow(
         "clock": clock,
         "store": "" if store is None else str(store.absolute()),
         "run_directory": "" if run_directory is None else str(run_directory),
+        "real_time_factor": (twin or {}).get("real_time_factor", 1.0),
         **({"robot": robot_file} if robot_file else {}),
     }
     # In lock step each marker brings the time; reading /clock as well would only cost. A real robot has none.

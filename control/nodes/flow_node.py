@@ -50,6 +50,7 @@ class FlowNode(LifecycleNode):
         NodeParameters.declare(self)
         self.is_active = False
         self.is_done = False
+        self.is_urgent = False
         self._comes_up_alone = False
         self.refused: Counter[str] = Counter()
         """Values of this node's own that no message can say, by reason."""
@@ -266,7 +267,8 @@ class FlowNode(LifecycleNode):
 
     def _open_output(self, name: str, port: Port) -> Any:
         driver = self._drivers.outputs.get(name)
-        qos = adapted_qos(offered_qos(port, self.parameters.clock), driver)
+        offered = offered_qos(port, self.parameters.clock, self.parameters.real_time_factor)
+        qos = adapted_qos(offered, driver)
         return self.create_lifecycle_publisher(message_class(port.type), port_topic(port, driver), qos)
 
     def _open_input(self, name: str, source: Source) -> Any:
@@ -285,13 +287,17 @@ class FlowNode(LifecycleNode):
             events.deadline = lambda info: edge.missed(info.total_count_change)
             events.liveliness = lambda info: edge.lost(max(0, -info.alive_count_change))
         driver = self._drivers.inputs.get(name)
+        requested = requested_qos(
+            port,
+            self.parameters.clock,
+            self.parameters.real_time_factor,
+            is_from_driver=source.node == PLANT,
+        )
         return self.create_subscription(
             message_class(port.type),
             port_topic(port, driver),
             deliver,
-            adapted_qos(
-                requested_qos(port, self.parameters.clock, is_from_driver=source.node == PLANT), driver
-            ),
+            adapted_qos(requested, driver),
             event_callbacks=events,
         )
 
@@ -382,4 +388,4 @@ class FlowNode(LifecycleNode):
         for port, source in self._inputs.items():
             limit_s = silence_s(self.flow.port(source))
             if source.node == PLANT and limit_s is not None:
-                self.health.edges[port].watch(limit_s)
+                self.health.edges[port].watch(limit_s / self.parameters.real_time_factor)

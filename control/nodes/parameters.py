@@ -25,6 +25,7 @@ class NodeParameters:
         flow: Name or path of the flow file, or path of a flow that the launcher wrote (`.json`).
         robot: Name or path of the robot file, or empty for a flow without one.
         clock: `lockstep` or `realtime`.
+        real_time_factor: How fast the clock of a twin goes, where there is one.
         store: Folder of the artifacts, or None for those that come with the project.
         run_directory: Where the node leaves its records, or None to leave none.
         autostart: Whether the node configures and activates itself, as one does that takes a dead one's place.
@@ -33,6 +34,7 @@ class NodeParameters:
     flow: str
     robot: str
     clock: Clock
+    real_time_factor: float
     store: Path | None
     run_directory: Path | None
     autostart: bool
@@ -55,6 +57,7 @@ class NodeParameters:
         for name, default in {**dict.fromkeys(_TEXTS, ""), "clock": "realtime"}.items():
             node.declare_parameter(name, default)
         node.declare_parameter("autostart", False)
+        node.declare_parameter("real_time_factor", 1.0)
 
     @staticmethod
     def read(node: Node) -> "NodeParameters":
@@ -74,10 +77,16 @@ class NodeParameters:
             raise ValueRefusedError(
                 f"{node.get_name()}: parameter clock is '{clock}'. {did_you_mean(clock, get_args(Clock))}"
             )
+        factor = node.get_parameter("real_time_factor").get_parameter_value().double_value
+        if not 0.0 < factor <= 1.0:
+            raise ValueRefusedError(
+                f"{node.get_name()}: parameter real_time_factor is {factor:g}, expected more than 0, up to 1."
+            )
         return NodeParameters(
             flow=flow,
             robot=robot,
             clock=cast(Clock, clock),
+            real_time_factor=factor,
             store=Path(store) if store else None,
             run_directory=Path(run_directory) if run_directory else None,
             autostart=node.get_parameter("autostart").get_parameter_value().bool_value,

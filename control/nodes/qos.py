@@ -23,8 +23,14 @@ _LEASE = Duration(nanoseconds=200_000_000)
 it says nothing of a node that hangs; the deadline does."""
 
 
-def offered_qos(port: Port, clock: Clock) -> QoSProfile:
-    """What a publisher of this port offers."""
+def offered_qos(port: Port, clock: Clock, real_time_factor: float = 1.0) -> QoSProfile:
+    """What a publisher of this port offers.
+
+    Args:
+        port: Its port.
+        clock: What drives the flow.
+        real_time_factor: How fast flow time passes. DDS counts in wall time, so in slow motion all takes longer.
+    """
     if clock == "lockstep":
         return _lossless()
     profile = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -34,18 +40,21 @@ def offered_qos(port: Port, clock: Clock) -> QoSProfile:
     if port.stream == "command":
         # An old command is worse than none, so only the newest waits, and not for long.
         profile.depth = 1
-        if (lifespan := _silence(port)) is not None:
+        if (lifespan := _silence(port, real_time_factor)) is not None:
             profile.lifespan = lifespan
-    _add_deadline(profile, port)
+    _add_deadline(profile, port, real_time_factor)
     return profile
 
 
-def requested_qos(port: Port, clock: Clock, *, is_from_driver: bool) -> QoSProfile:
+def requested_qos(
+    port: Port, clock: Clock, real_time_factor: float = 1.0, *, is_from_driver: bool
+) -> QoSProfile:
     """What a subscriber of this port asks for.
 
     Args:
         port: The producer's port.
         clock: What drives the flow.
+        real_time_factor: As for `offered_qos`.
         is_from_driver: Whether the plant publishes it. A robot's drivers offer no deadline and no lease, and
             a reader that asks for either would get nothing from them (request against offer); there the
             node itself watches for silence.
@@ -62,7 +71,7 @@ def requested_qos(port: Port, clock: Clock, *, is_from_driver: bool) -> QoSProfi
         profile.depth = 1
         profile.durability = DurabilityPolicy.TRANSIENT_LOCAL
     if not is_from_driver:
-        _add_deadline(profile, port)
+        _add_deadline(profile, port, real_time_factor)
     return profile
 
 
@@ -90,13 +99,13 @@ def _lossless() -> QoSProfile:
     )
 
 
-def _add_deadline(profile: QoSProfile, port: Port) -> None:
-    if (deadline := _silence(port)) is not None:
+def _add_deadline(profile: QoSProfile, port: Port, real_time_factor: float) -> None:
+    if (deadline := _silence(port, real_time_factor)) is not None:
         profile.deadline = deadline
         profile.liveliness = LivelinessPolicy.AUTOMATIC
         profile.liveliness_lease_duration = _LEASE
 
 
-def _silence(port: Port) -> Duration | None:
+def _silence(port: Port, real_time_factor: float) -> Duration | None:
     seconds = silence_s(port)
-    return None if seconds is None else Duration(nanoseconds=round(seconds * 1e9))
+    return None if seconds is None else Duration(nanoseconds=round(seconds * 1e9 / real_time_factor))

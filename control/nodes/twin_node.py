@@ -22,7 +22,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
-from reflexarc.control.errors import FlowError, RuntimeUnavailableError, ValueRefusedError
+from reflexarc.control.errors import FlowError, RuntimeUnavailableError
 from reflexarc.control.flow import PLANT, Flow
 from reflexarc.control.nodes.flow_node import FlowNode
 from reflexarc.control.nodes.messages import time_message
@@ -85,7 +85,6 @@ class TwinNode(FlowNode):
     def __init__(self) -> None:
         super().__init__("twin")
         self.declare_parameter("seeds", [0])
-        self.declare_parameter("real_time_factor", 1.0)
         self.declare_parameter("exit_when_over", False)
         # As Gazebo publishes it, and as rclpy reads it.
         clock_qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -106,12 +105,7 @@ class TwinNode(FlowNode):
                 f"plant: {self.flow.plant.env} has ticks of {self._plant.tick_ns} ns, the flow of "
                 f"{self.flow.tick_ns} ns. Set plant.rate_hz to {1e9 / self._plant.tick_ns:g}."
             )
-        factor = self.get_parameter("real_time_factor").get_parameter_value().double_value
-        if not 0.0 < factor <= 1.0:
-            raise ValueRefusedError(
-                f"twin: parameter real_time_factor is {factor:g}, expected more than 0, up to 1."
-            )
-        self._period_ns = round(self.flow.tick_ns / factor)
+        self._period_ns = round(self.flow.tick_ns / self.parameters.real_time_factor)
         self._seeds = list(self.get_parameter("seeds").get_parameter_value().integer_array_value)
         self._reset_clients: dict[str, Any] = {
             name: self.create_client(Trigger, f"{name}/reset") for name in self.flow.modules

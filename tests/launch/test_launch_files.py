@@ -242,7 +242,7 @@ def test_a_node_that_cannot_come_up_ends_the_launch(launched):
     with launched("sim.launch.py", "clock:=realtime", "real_time_factor:=2.0") as launch:
         assert launch.end() == 0
         assert "parameter real_time_factor is 2, expected more than 0, up to 1" in launch.log
-        assert "/twin cannot configure; its log says why" in launch.log
+        assert "cannot configure; its log says why" in launch.log
         assert "episode" not in launch.log
 
 

@@ -23,9 +23,12 @@ def test_nodes_come_from_the_actuators_back_to_the_sensors(tmp_path):
         "clock": "realtime",
         "store": str(tmp_path),
         "run_directory": "",
+        "real_time_factor": 1.0,
         "use_sim_time": True,
     }
     assert twin.parameters["seeds"] == [1]
+    slow = describe_flow(flow, "arm_catch", "realtime", twin={"seeds": [1], "real_time_factor": 0.5})
+    assert {node.parameters["real_time_factor"] for node in slow} == {0.5}, "deadlines count in wall time"
     assert twin.parameters["use_sim_time"] is False
 
 

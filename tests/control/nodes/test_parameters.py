@@ -30,8 +30,21 @@ def test_they_are_read_as_they_were_given(read, tmp_path):
 def test_a_node_by_hand_runs_in_real_time_and_writes_nothing(read):
     parameters = read("flow:=arm_catch")
     assert parameters == NodeParameters(
-        flow="arm_catch", robot="", clock="realtime", store=None, run_directory=None, autostart=False
+        flow="arm_catch",
+        robot="",
+        clock="realtime",
+        real_time_factor=1.0,
+        store=None,
+        run_directory=None,
+        autostart=False,
     )
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.5])
+def test_a_clock_that_stands_or_runs_ahead_is_refused(read, factor):
+    expected = rf"parameter real_time_factor is {factor:g}, expected more than 0, up to 1\."
+    with pytest.raises(ValueRefusedError, match=expected):
+        read("flow:=arm_catch", f"real_time_factor:={factor}")
 
 
 def test_a_flow_is_needed(read):

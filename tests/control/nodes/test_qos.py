@@ -51,6 +51,20 @@ def test_images_may_get_lost_in_real_time_and_never_in_lock_step():
         assert profile.depth >= 64
 
 
+@pytest.mark.parametrize("port", PORTS, ids=lambda port: port.topic)
+def test_in_slow_motion_what_is_due_in_flow_time_is_given_more_of_the_wall_clocks(port):
+    full, half = offered_qos(port, "realtime"), offered_qos(port, "realtime", 0.5)
+    is_due = port.rate_hz is not None
+    assert half.deadline.nanoseconds == (2 if is_due else 1) * full.deadline.nanoseconds
+    assert half.liveliness_lease_duration == full.liveliness_lease_duration, (
+        "a process lives by the wall clock"
+    )
+    if port.stream == "command" and is_due:
+        assert half.lifespan.nanoseconds == 2 * full.lifespan.nanoseconds
+    for is_from_driver in (False, True):
+        assert is_compatible(half, requested_qos(port, "realtime", 0.5, is_from_driver=is_from_driver))
+
+
 def test_an_old_command_expires():
     assert offered_qos(PORTS[2], "realtime").lifespan.nanoseconds == 50_000_000
     assert offered_qos(PORTS[2], "realtime").depth == 1
