@@ -5,7 +5,7 @@ between them. What was decided before enters as an explicit state, and only for 
 it is good, and who was wrong has to be right for a while before it counts again.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import combinations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reflexarc.control.redundancy.merging import intersect_covariances, mahalanobis_squared
+from reflexarc.control.redundancy.merging import information_of, intersect_covariances, mahalanobis_squared
 from reflexarc.control.values import FloatArray
 
 __all__ = [
@@ -165,9 +165,9 @@ def vote(
     faults: list[Departure] = []
     voices: list[_Voice] = []
     sources: dict[str, int] = {}
-    unsound = _unsound(outputs)
+    compared = _compare(outputs, tolerances.replica)
     for approach, replicas in outputs.items():
-        chosen, found = _within(approach, replicas, unsound, tolerances, state)
+        chosen, found = _within(approach, replicas, compared, state)
         faults += found
         if chosen is not None:
             sources[approach] = chosen
@@ -194,52 +194,43 @@ def vote(
 # --- within an approach
 
 
-def _within(
-    approach: str,
-    replicas: Sequence[Output | None],
-    unsound: Collection[Member],
-    tolerances: Tolerances,
-    state: VoterState,
-) -> tuple[int | None, list[Departure]]:
-    """The replica to use, counted from 1, or None; and who departs."""
-    faults = []
-    present: dict[int, Output] = {}
-    for number, output in enumerate(replicas, start=1):
-        if output is None:
-            faults.append(Departure(Member(approach, number), "silent"))
-        elif Member(approach, number) in unsound:
-            faults.append(Departure(Member(approach, number), "not finite"))
-        else:
-            present[number] = output
-    if not present:
-        return None, faults
-    equals = _equals(present, tolerances.replica)
-    largest = max(len(group) for group in equals.values())
-    if largest == 1 and len(present) > 1:
-        return None, [*faults, Departure(Member(approach), "differs", is_attributed=False)]
-    group = next(sorted(group) for group in equals.values() if len(group) == largest)
-    faults += [Departure(Member(approach, n), "differs") for n in present if n not in group]
-    trusted = [number for number in group if not state.probation.get(Member(approach, number))] or group
-    last = state.sources.get(approach)
-    return (last if last in trusted else trusted[0]), faults
+class _Compared(NamedTuple):
+    """All members that know something, compared at once: a call of numpy costs more than a matrix."""
+
+    rows: Mapping[Member, int]
+    is_equal: Sequence[Sequence[bool]]
+    """Of two rows."""
+
+    def are_equal(self, first: Member, second: Member) -> bool:
+        """Whether two say the same; that they know nothing, too."""
+        if first in self.rows and second in self.rows:
+            return self.is_equal[self.rows[first]][self.rows[second]]
+        return first not in self.rows and second not in self.rows
 
 
-def _unsound(outputs: Mapping[str, Sequence[Output | None]]) -> Collection[Member]:
-    """Those whose outputs cannot be compared. All are looked at together first: a call costs more than a matrix."""
+def _compare(outputs: Mapping[str, Sequence[Output | None]], tolerance: FloatArray) -> _Compared:
     known = {
         Member(approach, number): output
         for approach, replicas in outputs.items()
         for number, output in enumerate(replicas, start=1)
         if output is not None and output.is_known
     }
-    if not known or _are_sound(list(known.values())):
-        return ()
-    return {member for member, output in known.items() if not _are_sound([output])}
+    if not _are_sound(list(known.values())):
+        known = {member: output for member, output in known.items() if _are_sound([output])}
+    if not known:
+        return _Compared({}, [])
+    means, covariances = _stacked(list(known.values()))
+    said = np.concatenate([means, np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))], axis=1)
+    is_equal = (np.abs(said[:, None] - said) <= np.concatenate([tolerance, tolerance])).all(axis=2)
+    return _Compared({member: row for row, member in enumerate(known)}, is_equal.tolist())
 
 
 def _are_sound(known: Sequence[Output]) -> bool:
-    covariances = np.stack([output.covariance for output in known])
-    if not (np.isfinite(covariances).all() and np.isfinite(np.stack([o.mean for o in known])).all()):
+    """Whether outputs can be compared."""
+    if not known:
+        return True
+    means, covariances = _stacked(known)
+    if not (np.isfinite(covariances).all() and np.isfinite(means).all()):
         return False
     try:
         np.linalg.cholesky(covariances)
@@ -248,21 +239,35 @@ def _are_sound(known: Sequence[Output]) -> bool:
     return True
 
 
-def _equals(present: Mapping[int, Output], tolerance: FloatArray) -> dict[int, list[int]]:
-    """Per replica, itself and then those that say the same."""
-    known = [number for number, output in present.items() if output.is_known]
-    unknown = [number for number in present if number not in known]
-    equals = {number: [number] for number in present}
-    for number in unknown:
-        equals[number] += [other for other in unknown if other != number]
-    if known:
-        means = np.stack([present[number].mean for number in known])
-        covariances = np.stack([present[number].covariance for number in known])
-        said = np.stack([means, np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))], axis=1)
-        is_equal = (np.abs(said[:, None] - said) <= tolerance).all(axis=(2, 3))
-        for row, number in zip(is_equal, known, strict=True):
-            equals[number] += [o for o, is_same in zip(known, row, strict=True) if is_same and o != number]
-    return equals
+def _stacked(known: Sequence[Output]) -> tuple[FloatArray, FloatArray]:
+    """Means (K, N) and covariances (K, N, N)."""
+    return np.array([output.mean for output in known]), np.array([output.covariance for output in known])
+
+
+def _within(
+    approach: str, replicas: Sequence[Output | None], compared: _Compared, state: VoterState
+) -> tuple[int | None, list[Departure]]:
+    """The replica to use, counted from 1, or None; and who departs."""
+    faults = []
+    present: list[Member] = []
+    for number, output in enumerate(replicas, start=1):
+        member = Member(approach, number)
+        if output is None:
+            faults.append(Departure(member, "silent"))
+        elif output.is_known and member not in compared.rows:
+            faults.append(Departure(member, "not finite"))
+        else:
+            present.append(member)
+    if not present:
+        return None, faults
+    groups = [[other for other in present if compared.are_equal(one, other)] for one in present]
+    group = max(groups, key=len)  # the first of the largest
+    if len(group) == 1 and len(present) > 1:
+        return None, [*faults, Departure(Member(approach), "differs", is_attributed=False)]
+    faults += [Departure(member, "differs") for member in present if member not in group]
+    trusted = [member for member in group if not state.probation.get(member)] or group
+    last = Member(approach, state.sources.get(approach, 0))
+    return (last if last in trusted else trusted[0]).replica, faults
 
 
 # --- between approaches
@@ -277,19 +282,17 @@ def _between(voices: Sequence[_Voice], approaches: int, tolerances: Tolerances) 
     if len(voices) == 1:
         status = Status.AGREED if approaches == 1 else Status.UNCONFIRMED
         return voices[0].output, status, (voices[0].member,), (), 0.0
-    distances = {
-        (first, second): distance_squared(voices[first].output, voices[second].output)
-        for first, second in combinations(range(len(voices)), 2)
-    }
+    distances = _distances(voices)
     closest = min(distances, key=lambda pair: distances[pair])
     if distances[closest] > tolerances.approach:
         unknown_which = tuple(
             Departure(Member(voice.member.approach), "differs", is_attributed=False) for voice in voices
         )
         return None, Status.NO_MAJORITY, (), unknown_which, float(np.sqrt(distances[closest]))
+    merge = _Merge(voices)
     agreeing = [voices[index] for index in closest]
     others = [voice for voice in voices if voice not in agreeing]
-    merged = _merged(agreeing)
+    merged = merge(agreeing)
     for voice in others:
         distance = distance_squared(voice.output, merged)
         if distance > tolerances.approach:
@@ -299,7 +302,7 @@ def _between(voices: Sequence[_Voice], approaches: int, tolerances: Tolerances) 
     if len(trusted) < 2:
         trusted = agreeing
     status = Status.AGREED if len(trusted) == approaches else Status.DISSENT
-    return _merged(trusted), status, _members(trusted), (), 0.0
+    return merge(trusted), status, _members(trusted), (), 0.0
 
 
 def _members(voices: Sequence[_Voice]) -> tuple[Member, ...]:
@@ -312,13 +315,32 @@ def distance_squared(first: Output, second: Output) -> float:
         return 0.0
     if first.is_known != second.is_known:
         return float("inf")
-    return mahalanobis_squared(first.mean - second.mean, first.covariance, second.covariance)
+    return float(mahalanobis_squared(first.mean - second.mean, first.covariance, second.covariance))
 
 
-def _merged(voices: Sequence[_Voice]) -> Output:
-    if not voices[0].output.is_known:
-        return voices[0].output
-    mean, covariance = intersect_covariances(
-        [voice.output.mean for voice in voices], [voice.output.covariance for voice in voices]
-    )
-    return Output(mean, covariance)
+def _distances(voices: Sequence[_Voice]) -> dict[tuple[int, int], float]:
+    """Of every two, as `distance_squared` gives it."""
+    pairs = list(combinations(range(len(voices)), 2))
+    is_known = [voice.output.is_known for voice in voices]
+    distances = {(i, j): 0.0 if is_known[i] == is_known[j] else float("inf") for i, j in pairs}
+    known = [(i, j) for i, j in pairs if is_known[i] and is_known[j]]
+    if known:
+        means, covariances = _stacked([voice.output for voice in voices])
+        first, second = (list(rows) for rows in zip(*known, strict=True))
+        squared = mahalanobis_squared(means[first] - means[second], covariances[first], covariances[second])
+        distances.update(zip(known, squared.tolist(), strict=True))
+    return distances
+
+
+class _Merge:
+    """Merges voices that are similar, so that either all of them know something or none does."""
+
+    def __init__(self, voices: Sequence[_Voice]) -> None:
+        known = [voice for voice in voices if voice.output.is_known]
+        self._rows = {voice.member: row for row, voice in enumerate(known)}
+        self._estimates = information_of(*_stacked([voice.output for voice in known])) if known else None
+
+    def __call__(self, voices: Sequence[_Voice]) -> Output:
+        if self._estimates is None or not voices[0].output.is_known:
+            return voices[0].output
+        return Output(*intersect_covariances(self._estimates, [self._rows[voice.member] for voice in voices]))
