@@ -149,12 +149,15 @@ class _Saboteur(threading.Thread):
                 accuser.inject(name, fault.model_dump_json())
             over_at = begun_at + fault.for_s / self._factor
         self._await_episode(first + 2, accuser)
+        ended_at = time.monotonic()
         scores = [dict(self._episodes[first + index].score) for index in (0, 1)]
         self._await_episode(first + _EPISODES, accuser)
+        # Approaches dissent by themselves now and then. What is said of others therefore counts in the same throw
+        # as was played without the fault, and if it was not said there.
         told = {
             line: at
             for line, at in accuser.told().items()
-            if line not in accuser.usual_findings or _concerns(line, injection)
+            if _concerns(line, injection) or (at <= ended_at and line not in accuser.usual_findings)
         }
         mine = [at for line, at in told.items() if _concerns(line, injection)]
         healed_at = accuser.healed_at()
