@@ -86,6 +86,7 @@ class RobotStandin(Node):
     """The drivers of arm and camera in one node."""
 
     is_done = False
+    is_urgent = False
     """A robot does not end by itself."""
 
     def __init__(self) -> None:

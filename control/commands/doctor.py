@@ -45,6 +45,12 @@ with mujoco.Renderer(model, 8, 8) as renderer:
     renderer.render()
 """
 
+_PRIORITY = """
+from reflexarc.control.nodes.scheduling import go_first, goes_first
+go_first()
+assert goes_first()
+"""
+
 _DISTRIBUTIONS = {"7": "jazzy", "9": "kilted"}
 """By the major version of rclpy, where ROS_DISTRO does not say it (REP 2000)."""
 
@@ -105,6 +111,7 @@ def findings() -> list[Finding]:
         *_flows(),
         _log_folder(),
         _cores(),
+        _priority(),
         _gl(),
         _library("torch", "optional", "to train: pip install 'reflexarc[train]'"),
         _library("stable_baselines3", "optional", "to train: pip install 'reflexarc[train]'"),
@@ -182,6 +189,18 @@ def _cores() -> Finding:
     if count >= 2:
         return Finding("cores", "ok", str(count))
     return Finding("cores", "optional", str(count), "real time was measured on two; lock step works on one")
+
+
+def _priority() -> Finding:
+    problem, _ = _probe(_PRIORITY)
+    if not problem:
+        return Finding("priority", "ok", "short steps can go first in real time")
+    return Finding(
+        "priority",
+        "optional",
+        "no higher priority is permitted, so in real time short steps wait for long ones",
+        "add the line '* - nice -15' to /etc/security/limits.conf, and log in again",
+    )
 
 
 def _gl() -> Finding:

@@ -34,6 +34,7 @@ from reflexarc.control.nodes.injected_fault import InjectedFault
 from reflexarc.control.nodes.process import host
 from reflexarc.control.nodes.records import StepLog
 from reflexarc.control.nodes.safety_stop import SafetyStop
+from reflexarc.control.nodes.scheduling import goes_first, is_short
 from reflexarc.control.nodes.static_frames import publish_frames
 from reflexarc.control.nodes.steps import StepTeller
 from reflexarc.control.succession import Succession
@@ -77,6 +78,7 @@ class ModuleNode(FlowNode):
                 f"{name}: flow {self.flow.name} has no such module. {did_you_mean(name, self.flow.modules)}"
             )
         spec = self.flow.modules[name]
+        self.is_urgent = not self.is_lockstep and is_short(self.flow, name)
         alone = self.flow.model_copy(update={"modules": {name: spec}})
         artifacts = resolve_artifacts(alone, self.parameters.store or SHIPPED_STORE)
         module = make_module(spec, artifacts.get(name))
@@ -173,9 +175,10 @@ class ModuleNode(FlowNode):
         super().publish_health()
 
     def figures(self) -> Mapping[str, str]:
-        """Which artifact runs, how a swap stands, which of its sources an input reads, whether commands go out."""
+        """Which artifact runs, how a swap stands, what an input reads, who goes first, whether commands go out."""
         sources = {f"{name}_source": source for name, source in self._inbox.sources.items()}
-        return {**self._swap.figures(), **sources, **self._command_figure()}
+        scheduling = {"goes_first": "yes" if goes_first() else "no"} if self.is_urgent else {}
+        return {**self._swap.figures(), **sources, **scheduling, **self._command_figure()}
 
     def findings(self) -> Mapping[str, str]:
         """What the module has found out about others."""

@@ -31,6 +31,7 @@ from setproctitle import setproctitle
 from reflexarc.control.errors import ReflexarcError
 from reflexarc.control.nodes.children import LAUNCHER_PID
 from reflexarc.control.nodes.closed import require_closed
+from reflexarc.control.nodes.scheduling import go_first
 
 __all__ = ["HostedNode", "host", "make_client_node", "make_executor"]
 
@@ -47,6 +48,9 @@ class HostedNode(Protocol):
 
     is_done: bool
     """Whether the process can end by itself."""
+
+    is_urgent: bool
+    """Whether others wait for its steps, which are short: a process of such nodes goes first."""
 
     def begin(self) -> None:
         """Called once, before any other and before any `work`."""
@@ -118,6 +122,7 @@ def _spin(nodes: Sequence[HostedNode], is_ending: Callable[[], bool]) -> None:
         for node in nodes:
             node.begin()
         alive_at = 0.0
+        is_first = False
         while not (is_ending() or all(node.is_done for node in nodes)):
             # Not `spin_once`, which would come back to Python after every callback. Nobody completes the
             # future; a new one each time, as the default executor leaves a callback in it.
@@ -126,6 +131,9 @@ def _spin(nodes: Sequence[HostedNode], is_ending: Callable[[], bool]) -> None:
                 alive_at = now
                 faulthandler.dump_traceback_later(_STUCK_AFTER_S, exit=True)
             idle_s = min(node.work() for node in nodes)
+            if not is_first and all(node.is_urgent for node in nodes):
+                is_first = True
+                go_first()
             with _illegal_transitions_refused(nodes[0]):
                 executor.spin_until_future_complete(never, timeout_sec=idle_s)
         for node in nodes:

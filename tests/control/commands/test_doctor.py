@@ -20,6 +20,7 @@ def test_it_looks_for_everything_that_a_run_needs() -> None:
         "flow arm_track",
         "ROS logs",
         "cores",
+        "priority",
         "GL",
         "torch",
         "stable_baselines3",

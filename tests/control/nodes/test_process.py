@@ -64,6 +64,7 @@ from reflexarc.control.nodes import process
 process._STUCK_AFTER_S = 0.5
 class Stuck(Node):
     is_done = False
+    is_urgent = False
     def begin(self): pass
     def work(self): time.sleep(60)
     def end(self): pass
