@@ -122,6 +122,7 @@ def test_in_real_time_every_bad_message_is_counted_with_its_reason(stranger):
     assert unsafe == 0
 
 
+@pytest.mark.lockstep
 def test_in_lock_step_a_stranger_changes_no_bit(stranger, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(HERE))
     flow = spot_flow()

@@ -17,7 +17,7 @@ from reflexarc.control.modules import make_module
 from reflexarc.control.nodes.bringup import run_ros
 from reflexarc.control.nodes.twin_node import make_plant
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.lockstep]
 
 SEEDS = {"arm_catch_3x3": (11,)}
 """Of the others two, so that one episode follows another."""

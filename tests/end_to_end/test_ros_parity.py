@@ -37,6 +37,7 @@ def steps(records):
     return [(r.now_ns, r.output_stamp_ns, dict(r.input_stamps_ns)) for r in records]
 
 
+@pytest.mark.lockstep
 def test_lock_step_over_ros_is_the_local_run_bit_for_bit():
     flow = spot_flow()
     local = run_local(flow, SEEDS)
@@ -53,6 +54,7 @@ def test_lock_step_over_ros_is_the_local_run_bit_for_bit():
     assert {name for status in statuses for name in status.nodes} <= {*flow.modules, TWIN}
 
 
+@pytest.mark.lockstep
 def test_modules_that_share_a_process_do_the_same_bit_for_bit():
     flow = deployed(spot_flow(), {"mind": ["smoother", "pilot"], "body": ["spotter", "guard"]})
     assert run_ros(flow, SEEDS).trajectory_sha256 == run_local(flow, SEEDS).trajectory_sha256
@@ -78,12 +80,7 @@ def test_at_half_the_real_time_factor_it_takes_twice_as_long():
     assert times[TICKS - 1] - times[0] >= 2 * (TICKS // 2) * flow.tick_ns
 
 
-@pytest.mark.parametrize("factor", [0.0, 1.5])
-def test_a_clock_that_stands_or_runs_ahead_is_refused(factor):
-    with pytest.raises(RuntimeUnavailableError, match=f"parameter real_time_factor is {factor:g}, expected"):
-        run_ros(spot_flow(), SEEDS, "realtime", real_time_factor=factor)
-
-
+@pytest.mark.lockstep
 def test_a_node_that_cannot_configure_says_why():
     flow = spot_flow(pilot={"kind": "ros_parts:NoSuchPilot"})
     with pytest.raises(RuntimeUnavailableError) as refused:
@@ -94,12 +91,14 @@ def test_a_node_that_cannot_configure_says_why():
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.lockstep
 def test_a_missing_artifact_is_said_by_the_node_that_needs_it(tmp_path):
     flow = spot_flow(smoother={"artifact": "smoother"})
     with pytest.raises(RuntimeUnavailableError, match=r"^smoother cannot configure: smoother: no artifact"):
         run_ros(flow, SEEDS, store=tmp_path)
 
 
+@pytest.mark.lockstep
 def test_no_module_takes_the_name_of_the_twin():
     flow = spot_flow()
     modules = {TWIN: flow.modules["guard"], **flow.modules}

@@ -127,7 +127,7 @@ def test_a_node_that_nobody_can_go_on_without_takes_the_run_down(clock, name):
 
 
 def test_a_module_that_dies_in_real_time_is_started_again_and_the_run_goes_on():
-    with launcher("realtime", 30) as process:
+    with launcher("realtime", 12) as process:
         wait_until_running(process)
         victim = kill(process, "smoother")
         until = time.monotonic() + 10
