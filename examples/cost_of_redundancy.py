@@ -4,25 +4,32 @@
 
 It runs the plain flow and the redundant one in real time, in turns, and reads the processor time of each process
 between two moments of flow time, so that what starting them costs does not count. A voter's step is measured by its
-node, from the arrival of the last output that it waited for until its own is published.
+node, from the arrival of the last output that it waited for until its own is published; and, in one process with
+nothing beside it, without its messages and without waiting for a core.
 """
 
 import argparse
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from flow_running import flow_running
 
-from reflexarc.control.artifacts.store import SHIPPED_STORE
+from reflexarc.control.artifacts.store import SHIPPED_STORE, resolve_artifacts
 from reflexarc.control.commands.run import require_writable
 from reflexarc.control.files import write_whole
 from reflexarc.control.flow_file import load_flow
+from reflexarc.control.local import LocalRuntime
+from reflexarc.control.module import Inputs, Outputs
+from reflexarc.control.modules import make_module
 from reflexarc.control.nodes.environment import joined
 from reflexarc.control.redundancy.members import VOTER
+from reflexarc.control.seeds import evaluation_seeds
+from reflexarc.envs.twin import make_plant
 
 FLOWS = ("arm_catch", "arm_catch_3x3")
 TWIN = "twin"
@@ -73,6 +80,33 @@ def look(flow_name: str, seconds: float, store: Path, real_time_factor: float) -
     return {"cpu": shares, "voter_step_p50_ms": steps}
 
 
+def own_steps_ms(flow_name: str, store: Path, episodes: int = 5) -> dict[str, float]:
+    """Median step of each voter by itself, ms."""
+    flow = load_flow(flow_name)
+    artifacts = resolve_artifacts(flow, store)
+    modules = {name: make_module(spec, artifacts.get(name)) for name, spec in flow.modules.items()}
+    took: dict[str, list[float]] = {name: [] for name, spec in flow.modules.items() if spec.kind == VOTER}
+
+    def timed(name: str) -> None:
+        step = modules[name].step
+
+        def stepped(inputs: Inputs, now_ns: int) -> Outputs:
+            begin = time.perf_counter()
+            outputs = step(inputs, now_ns)
+            took[name].append(1e3 * (time.perf_counter() - begin))
+            return outputs
+
+        modules[name].step = stepped  # type: ignore[method-assign]
+
+    for name in took:
+        timed(name)
+    plant = make_plant(flow.plant.env, flow.plant.outputs, flow.plant.parameters)
+    runtime = LocalRuntime(flow, modules, plant)
+    for seed in evaluation_seeds(0, episodes):
+        runtime.run_episode(seed)
+    return {name: median(times) for name, times in took.items()}
+
+
 def main() -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(
@@ -98,8 +132,14 @@ def main() -> None:
         for voter in found[0]["voter_step_p50_ms"]:
             print(f"  {voter}: step p50 {median(one['voter_step_p50_ms'][voter] for one in found):.2f} ms")
     print(f"ratio: {totals[FLOWS[1]] / totals[FLOWS[0]]:.2f}")
+    own = own_steps_ms(FLOWS[1], arguments.store)
+    for voter, step_ms in own.items():
+        print(f"{voter}: step by itself p50 {step_ms:.2f} ms")
     if arguments.json is not None:
-        write_whole(arguments.json, json.dumps({"totals": totals, "looks": looks}, indent=1) + "\n")
+        write_whole(
+            arguments.json,
+            json.dumps({"totals": totals, "looks": looks, "own_step_p50_ms": own}, indent=1) + "\n",
+        )
 
 
 if __name__ == "__main__":
