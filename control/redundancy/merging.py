@@ -65,18 +65,17 @@ def intersect_covariances(estimates: Information, chosen: Sequence[int]) -> tupl
 
 def mahalanobis_squared(
     difference: FloatArray, first_covariance: FloatArray, second_covariance: FloatArray
-) -> FloatArray:
-    """Squared length of differences of two estimates, in standard deviations of what they say of themselves.
+) -> float:
+    """Squared length of a difference of two estimates, in standard deviations of what they say of themselves.
 
     Args:
-        difference: Shape (..., N).
-        first_covariance: Shape (..., N, N).
-        second_covariance: Shape (..., N, N).
+        difference: Shape (N,).
+        first_covariance: Shape (N, N).
+        second_covariance: Shape (N, N).
 
     Returns:
-        Shape (...). Never NaN: infinite for what is beyond all numbers.
+        Never NaN: infinite for what is beyond all numbers.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        solved = np.linalg.solve(first_covariance + second_covariance, difference[..., None])[..., 0]
-        squared = (difference * solved).sum(axis=-1)
-    return np.where(squared >= 0.0, squared, np.inf)
+        squared = float(difference @ np.linalg.solve(first_covariance + second_covariance, difference))
+    return squared if squared >= 0.0 else float("inf")

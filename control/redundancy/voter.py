@@ -282,7 +282,10 @@ def _between(voices: Sequence[_Voice], approaches: int, tolerances: Tolerances) 
     if len(voices) == 1:
         status = Status.AGREED if approaches == 1 else Status.UNCONFIRMED
         return voices[0].output, status, (voices[0].member,), (), 0.0
-    distances = _distances(voices)
+    distances = {
+        (first, second): distance_squared(voices[first].output, voices[second].output)
+        for first, second in combinations(range(len(voices)), 2)
+    }
     closest = min(distances, key=lambda pair: distances[pair])
     if distances[closest] > tolerances.approach:
         unknown_which = tuple(
@@ -315,21 +318,7 @@ def distance_squared(first: Output, second: Output) -> float:
         return 0.0
     if first.is_known != second.is_known:
         return float("inf")
-    return float(mahalanobis_squared(first.mean - second.mean, first.covariance, second.covariance))
-
-
-def _distances(voices: Sequence[_Voice]) -> dict[tuple[int, int], float]:
-    """Of every two, as `distance_squared` gives it."""
-    pairs = list(combinations(range(len(voices)), 2))
-    is_known = [voice.output.is_known for voice in voices]
-    distances = {(i, j): 0.0 if is_known[i] == is_known[j] else float("inf") for i, j in pairs}
-    known = [(i, j) for i, j in pairs if is_known[i] and is_known[j]]
-    if known:
-        means, covariances = _stacked([voice.output for voice in voices])
-        first, second = (list(rows) for rows in zip(*known, strict=True))
-        squared = mahalanobis_squared(means[first] - means[second], covariances[first], covariances[second])
-        distances.update(zip(known, squared.tolist(), strict=True))
-    return distances
+    return mahalanobis_squared(first.mean - second.mean, first.covariance, second.covariance)
 
 
 class _Merge:
