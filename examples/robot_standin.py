@@ -86,8 +86,8 @@ class RobotStandin(Node):
     """The drivers of arm and camera in one node."""
 
     is_done = False
-    is_urgent = False
     """A robot does not end by itself."""
+    is_urgent = False
 
     def __init__(self) -> None:
         super().__init__("robot_standin")
