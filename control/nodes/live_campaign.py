@@ -127,17 +127,22 @@ class _Saboteur(threading.Thread):
             for running in running_flows():
                 if running.pid == os.getpid():
                     return running
-            self._pause()
+            self._check()
+            time.sleep(_POLL_S)
 
     def _one(self, first: int, injection: Injection, accuser: "_Accuser", running: RunningFlow) -> Outcome:
         self._await_episode(first, accuser)
         accuser.begin()
         self._await_episode(first + 1, accuser)
+        begins_s = sum(episode.ticks for episode in self._episodes[: first + 1]) * self._flow.tick_ns * 1e-9
+        # Between episodes the twin waits for whoever is away, and nobody misses him.
+        self._await_time(begins_s, accuser)
         accuser.end_of_quiet()
         fault = injection.fault
         begun_at = time.monotonic() + fault.at_s / self._factor
         if fault.kind in SIGNALS:
-            self._spin_until(begun_at, accuser)
+            self._await_time(begins_s + fault.at_s, accuser)
+            begun_at = time.monotonic()
             strike(
                 [running.pid_of(name) for name in injection.modules],
                 fault.model_copy(update={"for_s": fault.for_s / self._factor}),
@@ -174,17 +179,22 @@ class _Saboteur(threading.Thread):
     def _await_episode(self, count: int, accuser: "_Accuser") -> None:
         """Listen until so many episodes are over."""
         while len(self._episodes) < count:
-            self._pause()
+            self._check()
+            accuser.listen()
+
+    def _await_time(self, flow_s: float, accuser: "_Accuser") -> None:
+        """Listen until the twin's clock says so much."""
+        while accuser.flow_s < flow_s:
+            self._check()
             accuser.listen()
 
     def _spin_until(self, until: float, accuser: "_Accuser") -> None:
         while time.monotonic() < until:
             accuser.listen()
 
-    def _pause(self) -> None:
+    def _check(self) -> None:
         if self._is_over.is_set():
             raise _EndedError
-        time.sleep(_POLL_S)
 
 
 def _concerns(line: str, injection: Injection) -> bool:
@@ -199,8 +209,12 @@ class _Accuser:
     """Listens to health reports: who accuses whom, and what is counted that was not before the fault."""
 
     def __init__(self, node: "Node", executor: "Executor") -> None:
-        from reflexarc.control.nodes.module_client import ModuleClient  # noqa: PLC0415 needs ROS 2
+        from rclpy.parameter import Parameter  # noqa: PLC0415 needs ROS 2
 
+        from reflexarc.control.nodes.module_client import ModuleClient  # noqa: PLC0415
+
+        node.set_parameters([Parameter("use_sim_time", value=True)])
+        self._clock = node.get_clock()
         self._executor = executor
         self._client = ModuleClient(node, executor, on_line=self._hear)
         self._usual: set[str] = set()
@@ -216,6 +230,11 @@ class _Accuser:
     def listen(self) -> None:
         """Take in what has come."""
         self._executor.spin_once(timeout_sec=_POLL_S)
+
+    @property
+    def flow_s(self) -> float:
+        """The flow's time, as the twin last told it."""
+        return float(self._clock.now().nanoseconds * 1e-9)
 
     def begin(self) -> None:
         """An episode without a fault begins."""
