@@ -96,10 +96,12 @@ class ModuleNode(FlowNode):
         self._watch_inputs(artifacts.get(name))
         self._patience_timer = None
         if spec.patience_s is not None and not self.is_lockstep:
-            # A twin in slow motion gives members more of the wall clock's time; a robot's own clock may jump.
-            is_simulated = self.get_parameter("use_sim_time").get_parameter_value().bool_value
-            clock = self.get_clock() if is_simulated else RosClock(clock_type=ClockType.STEADY_TIME)
-            self._patience_timer = self.create_timer(spec.patience_s, self._on_patience_ended, clock=clock)
+            # Not by the twin's clock, which goes in ticks: who waits less than one would wait for all of it.
+            self._patience_timer = self.create_timer(
+                spec.patience_s / self.parameters.real_time_factor,
+                self._on_patience_ended,
+                clock=RosClock(clock_type=ClockType.STEADY_TIME),
+            )
             self._patience_timer.cancel()
         self._deadline_timer = None
         if spec.deadline_s is not None and not self.is_lockstep:

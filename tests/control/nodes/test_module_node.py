@@ -36,8 +36,8 @@ class Neighbour:
 def running(nodes, tmp_path):
     """An active node of a flow in real time, and its neighbour."""
 
-    def start(clock="realtime", **brake):
-        nodes.start(arguments(small_flow(**brake), clock, tmp_path))
+    def start(clock="realtime", flow=None, **brake):
+        nodes.start(arguments(flow or small_flow(**brake), clock, tmp_path, use_sim_time=flow is not None))
         node = nodes.add(ModuleNode())
         neighbour = Neighbour(nodes)
         node.trigger_configure()
@@ -124,3 +124,16 @@ def test_a_deadline_makes_it_step_without_input(nodes, running):
     nodes.spin_until(lambda: len(neighbour.commands) >= 3)
     assert not np.any(neighbour.commands)
     assert node.faults()["stepped by deadline"] >= 3
+
+
+def test_who_is_missing_is_waited_for_by_the_wall_clock_and_not_by_ticks(nodes, running):
+    (source,) = small_flow().plant.outputs.values()
+    sides = ["joint_states", "others"]
+    flow = small_flow(
+        trigger=sides, patience_s=0.002, inputs={side: {"node": "plant", "port": side} for side in sides}
+    )
+    outputs = {side: source.model_copy(update={"topic": side}) for side in sides}
+    flow = flow.model_copy(update={"plant": flow.plant.model_copy(update={"outputs": outputs})})
+    _, neighbour = running(flow=flow)
+    neighbour.sender.publish(to_message(log_of(1)[0]))
+    nodes.spin_until(lambda: neighbour.commands)  # the twin's clock stands still meanwhile
