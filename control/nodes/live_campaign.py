@@ -139,7 +139,6 @@ class _Saboteur(threading.Thread):
         self._await_time(begins_s, accuser)
         accuser.end_of_quiet()
         fault = injection.fault
-        begun_at = time.monotonic() + fault.at_s / self._factor
         if fault.kind in SIGNALS:
             self._await_time(begins_s + fault.at_s, accuser)
             begun_at = time.monotonic()
@@ -150,6 +149,7 @@ class _Saboteur(threading.Thread):
             )
             over_at = time.monotonic()
         else:
+            begun_at = time.monotonic() + fault.at_s / self._factor
             for name in injection.modules:
                 accuser.inject(name, fault.model_dump_json())
             over_at = begun_at + fault.for_s / self._factor
