@@ -144,6 +144,8 @@ class _Voice(NamedTuple):
     is_trusted: bool
 
 
+# Whoever is wrong may say numbers beyond all: then he differs, which is no news for a terminal.
+@np.errstate(over="ignore", invalid="ignore")
 def vote(
     outputs: Mapping[str, Sequence[Output | None]], tolerances: Tolerances, state: VoterState
 ) -> Verdict:
@@ -312,6 +314,7 @@ def _members(voices: Sequence[_Voice]) -> tuple[Member, ...]:
     return tuple(voice.member for voice in voices)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def distance_squared(first: Output, second: Output) -> float:
     """How far apart two outputs are, as a squared number of standard deviations; infinite if one knows nothing."""
     if not first.is_known and not second.is_known:

@@ -133,13 +133,21 @@ NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64)
         max_size=3,
     )
 )
-@pytest.mark.filterwarnings("ignore:overflow")
-@pytest.mark.filterwarnings("ignore:invalid value")
 def test_it_never_raises_and_what_it_gives_is_finite(rows):
     verdict = vote(dict(zip("abc", rows, strict=False)), TOLERANCES, NONE)
     if verdict.output is not None and verdict.output.is_known:
         assert np.isfinite(verdict.output.mean).all()
     assert (verdict.output is None) == (verdict.status is Status.NO_MAJORITY)
+
+
+def test_who_is_beyond_all_numbers_is_outvoted_without_a_word_on_the_terminal():
+    verdict = vote(
+        {"a": [says("right")], "b": [says("right")], "c": [Output(np.full(3, 1e308), SPREAD)]},
+        TOLERANCES,
+        NONE,
+    )
+    assert [d.member for d in verdict.use_cases] == [Member("c")]
+    assert np.abs(verdict.output.mean - TRUTH).max() < 0.001
 
 
 @given(st.floats(-100, 100), st.integers(0, 8))
